@@ -1,0 +1,55 @@
+"""What every handler is given: the mirror's readers, the one Authorizer, and what may be asked upstream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from kubemirror.access.authorizer import Authenticator, Authorizer
+from kubemirror.settings import Settings
+from kubemirror.state.catalog import Catalog
+from kubemirror.state.upstream import Upstream
+
+
+@dataclass(slots=True)
+class Lifecycle:
+    """Where the process stands; read by readiness and by every stream."""
+
+    stopping: bool = False  # SIGTERM came: readiness fails, new requests are still answered for a while
+    closing: bool = False  # streams end now
+    _listeners: dict[object, Callable[[], None]] = field(default_factory=dict)
+
+    def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call ``listener`` when either moved, until the returned function is called."""
+        token = object()
+        self._listeners[token] = listener
+        return lambda: self._listeners.pop(token, None) and None
+
+    def stop(self) -> None:
+        self.stopping = True
+        self._moved()
+
+    def close(self) -> None:
+        self.stopping = self.closing = True
+        self._moved()
+
+    def _moved(self) -> None:
+        for listener in list(self._listeners.values()):
+            listener()
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Handed to every app in serve/ when it is built.
+
+    clock: the stores' clock (monotonic seconds). wall: seconds since 1970.
+    """
+
+    catalog: Catalog
+    authorizer: Authorizer
+    authenticator: Authenticator
+    upstream: Upstream
+    settings: Settings
+    clock: Callable[[], float]
+    wall: Callable[[], float]
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)

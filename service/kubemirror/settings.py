@@ -1,0 +1,108 @@
+"""Every setting: a flag of ``kubemirror serve`` and a ``KUBEMIRROR_*`` variable, with its unit and reason.
+
+A flag wins over its variable, a variable over the default. All are printed at start; none holds a secret
+(files that do are named by path).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+MIB = 1024 * 1024
+
+# Names without a group are the core group's; any name kubectl takes works here too.
+Resources = Annotated[tuple[str, ...], NoDecode]
+
+
+class Access(StrEnum):
+    """Who is answered."""
+
+    LOCAL = "local"  # loopback only: whoever can reach the port may read
+    OPEN = "open"  # anyone who can reach the port may read: said explicitly, or not at all
+
+
+class Settings(BaseSettings):
+    """What ``kubemirror serve`` is told."""
+
+    model_config = SettingsConfigDict(env_prefix="KUBEMIRROR_", extra="forbid", frozen=True)
+
+    # -- which cluster ----------------------------------------------------------------------------
+    demo: bool = Field(False, description="Serve an embedded demo cluster instead of a real one.")
+    demo_objects: int = Field(0, ge=0, description="Fill the demo cluster up to this many Deployments.")
+    kubeconfig: Path | None = Field(
+        None, description="kubeconfig file; default: in-cluster if there, else $KUBECONFIG, else ~/.kube/config."
+    )
+    context: str | None = Field(None, description="Context of the kubeconfig; default: its current-context.")
+
+    # -- what is mirrored -------------------------------------------------------------------------
+    mirror: Resources = Field(
+        (), description="Also mirror this resource (repeatable): resource[.version][.group] or *.group."
+    )
+    exclude: Resources = Field((), description="Do not mirror this resource (repeatable); wins over everything.")
+    namespace: Resources = Field(
+        (), description="Mirror only this namespace (repeatable), for clusters where only a Role is granted."
+    )
+    max_object_bytes: int = Field(
+        16 * MIB,
+        ge=64 * 1024,
+        description="An object beyond this is held as a stub that says so. etcd's own limit is 1.5 MiB, JSON is larger; 16 MiB leaves room and bounds memory.",
+    )
+    keep_managed_fields: bool = Field(False, description="Hold metadata.managedFields (a third of the bytes).")
+    keep_last_applied: bool = Field(
+        False, description="Hold the last-applied-configuration annotation (it has leaked Secrets elsewhere)."
+    )
+    journal_seconds: float = Field(
+        300.0, gt=0, description="History aimed at, for readers that resume: five minutes, as etcd's compaction keeps."
+    )
+    journal_bytes: int = Field(
+        64 * MIB,
+        ge=MIB,
+        description="History's byte budget per store (or half the store, if larger); it wins over the seconds.",
+    )
+    audit_seconds: float = Field(
+        450.0,
+        gt=0,
+        description="Mean time between audits of a store against upstream (jittered by a third: 5 to 10 minutes).",
+    )
+    idle_seconds: float = Field(
+        85.0,
+        gt=0,
+        description="A watch without one complete line for this long is reopened: bookmarks come each 60 s, and a half-open connection must be noticed within 90 s.",
+    )
+    page_size: int = Field(
+        500, ge=1, description="Objects per page of a fallback LIST; client-go's and kube-rs' number."
+    )
+
+    # -- how it is served -------------------------------------------------------------------------
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    access: Access | None = Field(None, description="Who is answered: local (default; loopback bind only) or open.")
+    root_path: str = Field("", description="Base path under which a proxy serves this.")
+    tls_cert: Path | None = Field(None, description="Certificate chain to serve with.")
+    tls_key: Path | None = Field(None, description="Its private key.")
+    workers: int = Field(
+        1, description="Always 1: each worker would hold the whole mirror. More replicas serve more readers."
+    )
+    consistent: Resources = Field(
+        (), description="Answer reads of this resource with RV unset only when as new as upstream (repeatable)."
+    )
+    freshness_seconds: float = Field(
+        3.0, ge=0, description="How long a read waits for a resourceVersion ahead of the mirror; upstream's number."
+    )
+    shutdown_seconds: float = Field(
+        20.0,
+        ge=0,
+        description="At most this long from SIGTERM to exit; endpoints need about 5 s to forget us, kubelet kills at 30 s.",
+    )
+    shutdown_delay_seconds: float = Field(
+        5.0, ge=0, description="How long new requests are still answered after readiness failed at SIGTERM."
+    )
+    log_format: str = Field(
+        "auto", pattern="^(auto|text|json)$", description="text for people (default on a terminal), json for machines."
+    )
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level that is logged.")

@@ -1,0 +1,342 @@
+"""The last minutes of changes, and the readers that hold a position in them.
+
+A reader is a number, not a queue: a slow or idle one costs nothing, and falls off the end with an
+ExpiredError instead of missing anything. Readers are indexed by namespace, name and label equality, so that
+a change wakes only those it may concern; the others' positions move for free.
+
+Order: the cursors (``Change.resource_version``) never decrease. A relist is a *gap*: what happened between
+the RV reached before (``low``) and the list's RV (``high``) was not watched, only its outcome is known. The
+diff is written as DELETED records under ``low``, then ADDED and MODIFIED under their own RV, and the gap is
+closed at ``high``. Resuming at ``low`` replays the whole diff; strictly inside it is refused, because an
+intermediate state may have mattered to a selector.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
+from typing import NamedTuple
+
+from kubemirror.errors import ExpiredError, StreamEndedError
+from kubemirror.state.objects import Object
+
+# A record's own cost beside the bytes it alone keeps alive: the Change, two Objects' headers, deque slot.
+_RECORD_OVERHEAD = 600
+
+
+class ChangeType(StrEnum):
+    ADDED = "ADDED"
+    MODIFIED = "MODIFIED"
+    DELETED = "DELETED"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """One step of one object, with its state before and after.
+
+    object: the new state; for DELETED the last state under the deletion's resourceVersion.
+    old: the state held before; None exactly for ADDED.
+    resource_version: the reader's cursor after this change. It is the object's own RV, but in a gap's
+        DELETED records (the RV before the gap) and for a loss found late (the RV already reached).
+    at: the store clock's seconds when it was written.
+    """
+
+    type: ChangeType
+    resource_version: int
+    object: Object
+    old: Object | None
+    at: float
+
+    @property
+    def new(self) -> Object | None:
+        """The state after the change; None when it was a deletion."""
+        return None if self.type is ChangeType.DELETED else self.object
+
+    @property
+    def size(self) -> int:
+        """Bytes that only the journal keeps alive because of this record."""
+        size = _RECORD_OVERHEAD
+        if self.old is not None:
+            size += self.old.size
+        if self.type is ChangeType.DELETED:
+            size += self.object.size
+        return size
+
+
+@dataclass(slots=True)
+class Gap:
+    """A stretch that was not watched. ``high`` is None while it is open (no bookmark has closed it yet)."""
+
+    low: int
+    high: int | None
+    start: int  # sequence number of its first record
+    end: int  # one past its last record
+
+
+class Interest(NamedTuple):
+    """What a reader wants to be woken for; a coarse index only, readers still match each change."""
+
+    namespace: str | None = None
+    name: str | None = None
+    label: tuple[str, str] | None = None
+
+
+EVERYTHING = Interest()
+
+
+class Position:
+    """A reader's place in one journal. Close it when the reader leaves.
+
+    ``wake`` is called at most once between two reads, synchronously from the writer: it must only note
+    that there is something to read. It is also called when the journal ends.
+    """
+
+    __slots__ = ("_cursor", "_interest", "_journal", "_next", "_pending", "_wake")
+
+    def __init__(
+        self, journal: Journal, next_record: int, cursor: int, interest: Interest, wake: Callable[[], None]
+    ) -> None:
+        self._journal = journal
+        self._next = next_record
+        self._cursor = cursor
+        self._interest = interest
+        self._wake = wake
+        self._pending = next_record < journal.end
+
+    @property
+    def pending(self) -> bool:
+        """Whether a read would return changes or raise."""
+        return self._pending or self._journal.ended is not None
+
+    @property
+    def resource_version(self) -> int:
+        """Everything up to here has been read: what a bookmark for this reader may promise."""
+        return self._cursor if self._pending else max(self._cursor, self._journal.resource_version)
+
+    @property
+    def behind(self) -> int:
+        """How many records lie ahead, concerning this reader or not."""
+        return self._journal.end - self._next if self._pending else 0
+
+    def read(self, limit: int = 1000) -> list[Change]:
+        """The next changes, at most ``limit``, and move on.
+
+        Records outside the interest may be among them. Raises ExpiredError when they are no longer kept and
+        another StreamEndedError when the journal ended and everything before its end has been read.
+        """
+        journal = self._journal
+        if not self._pending:
+            if journal.ended is not None:
+                raise journal.ended
+            return []
+        if self._next < journal.start:
+            raise ExpiredError(self._cursor, journal.oldest)
+        changes = journal.records(self._next, limit)
+        self._next += len(changes)
+        if changes:
+            self._cursor = changes[-1].resource_version
+        if self._next == journal.end:
+            self._pending = False
+            self._cursor = max(self._cursor, journal.resource_version)
+        return changes
+
+    def close(self) -> None:
+        """Leave the journal's index; idempotent."""
+        self._journal._leave(self)
+
+
+class Journal:
+    """Changes of one store since ``resource_version``. One writer (its store), many positions."""
+
+    def __init__(self, resource_version: int, *, window: float, budget: int) -> None:
+        """window: seconds aimed at. budget: bytes, which win over the window."""
+        self.window = window
+        self.budget = budget
+        self.size = 0
+        self.start = 0  # sequence number of the oldest record kept
+        self.resource_version = resource_version  # everything up to here has been told
+        self.oldest = resource_version  # the smallest RV from which a reader may resume
+        self.ended: StreamEndedError | None = None
+        self.gaps: list[Gap] = []
+        self._records: deque[Change] = deque()
+        self._readers: dict[Interest, dict[Position, None]] = {}
+        self._label_names: Counter[str] = Counter()
+
+    @property
+    def end(self) -> int:
+        """One past the newest record's sequence number."""
+        return self.start + len(self._records)
+
+    @property
+    def positions(self) -> int:
+        """How many readers hold a position."""
+        return sum(map(len, self._readers.values()))
+
+    @property
+    def span(self) -> tuple[float, float] | None:
+        """Store-clock seconds of the oldest and newest record kept."""
+        return (self._records[0].at, self._records[-1].at) if self._records else None
+
+    def records(self, first: int, limit: int) -> list[Change]:
+        """Up to ``limit`` records from sequence number ``first`` on."""
+        offset = first - self.start
+        if offset > len(self._records) // 2:  # a deque is linked blocks: walk from the nearer end
+            count = len(self._records) - offset
+            tail = list(islice(reversed(self._records), count))
+            tail.reverse()
+            return tail[:limit]
+        return list(islice(self._records, offset, offset + limit))
+
+    def __iter__(self) -> Iterator[Change]:
+        return iter(self._records)
+
+    def newest_first(self) -> Iterator[Change]:
+        """Records from the newest back: for rolling a snapshot back to an earlier RV."""
+        return reversed(self._records)
+
+    def inside_gap(self, resource_version: int) -> bool:
+        """Whether the state at this RV is unknown because it was never watched."""
+        return any(
+            gap.low < resource_version and (gap.high is None or resource_version < gap.high) for gap in self.gaps
+        )
+
+    def after(self, resource_version: int) -> int:
+        """The sequence number of the first record that a reader at ``resource_version`` has not seen.
+
+        Raises ExpiredError where that cannot be told. An RV ahead of the journal gives its end.
+        """
+        if self.ended is not None:
+            raise self.ended
+        if resource_version < self.oldest or self.inside_gap(resource_version):
+            raise ExpiredError(resource_version, self.oldest)
+        for gap in self.gaps:
+            if gap.low == resource_version:
+                if gap.start < self.start:
+                    raise ExpiredError(resource_version, self.oldest)
+                return gap.start
+        return self.start + bisect_right(self._records, resource_version, key=_cursor)
+
+    def subscribe(self, resource_version: int, wake: Callable[[], None], interest: Interest = EVERYTHING) -> Position:
+        """A position right after ``resource_version``; ExpiredError as in ``after``.
+
+        An RV ahead of the journal is legal: the reader's cursor starts there, and it is the reader that
+        drops what it is told at or below that RV.
+        """
+        position = Position(self, self.after(resource_version), resource_version, interest, wake)
+        self._readers.setdefault(interest, {})[position] = None
+        if interest.label is not None:
+            self._label_names[interest.label[0]] += 1
+        return position
+
+    def append(self, change: Change) -> None:
+        """Write one record, wake whom it concerns, and trim."""
+        sequence = self.end
+        reached = self.resource_version
+        self._records.append(change)
+        self.size += change.size
+        if change.resource_version > self.resource_version:
+            self.resource_version = change.resource_version
+        if self.gaps and self.gaps[-1].high is None:
+            self.gaps[-1].end = sequence + 1
+        for position in self._concerned(change):
+            if not position._pending:
+                position._pending = True
+                position._cursor = max(position._cursor, reached)
+                position._next = sequence
+                position._wake()
+        self.trim(change.at)
+
+    def open_gap(self) -> None:
+        """From here on, what is written is the outcome of a stretch that was not watched."""
+        if not self.gaps or self.gaps[-1].high is not None:
+            self.gaps.append(Gap(self.resource_version, None, self.end, self.end))
+
+    def close_gap(self, resource_version: int) -> None:
+        """The unwatched stretch ends at ``resource_version``; a gap that hides nothing is forgotten."""
+        if self.gaps and self.gaps[-1].high is None:
+            gap = self.gaps[-1]
+            gap.high = max(resource_version, gap.low)
+            if gap.start == gap.end and gap.high == gap.low:
+                self.gaps.pop()
+        self.progress(resource_version)
+
+    def progress(self, resource_version: int) -> None:
+        """Upstream promised that everything up to here has been told (a bookmark)."""
+        if resource_version > self.resource_version:
+            self.resource_version = resource_version
+
+    def trim(self, now: float) -> None:
+        """Forget what is older than the window or beyond the budget."""
+        horizon = now - self.window
+        while self._records and (self.size > self.budget or self._records[0].at < horizon):
+            self._forget_first()
+        self._forget_gaps()
+
+    def forget(self, resource_version: int) -> None:
+        """Forget all records up to ``resource_version``, as etcd's compaction does."""
+        while self._records and self._records[0].resource_version <= resource_version:
+            self._forget_first()
+        self.oldest = max(self.oldest, min(resource_version, self.resource_version))
+        self._forget_gaps()
+
+    def finish(self, reason: StreamEndedError) -> None:
+        """End every reader: each hears what was written before, then ``reason``."""
+        if self.ended is not None:
+            return
+        self.ended = reason
+        for positions in list(self._readers.values()):
+            for position in list(positions):
+                position._wake()
+
+    def _forget_first(self) -> None:
+        record = self._records.popleft()
+        self.start += 1
+        self.size -= record.size
+        self.oldest = max(self.oldest, record.resource_version)
+
+    def _forget_gaps(self) -> None:
+        while (
+            self.gaps
+            and self.gaps[0].high is not None
+            and self.gaps[0].end <= self.start
+            and self.gaps[0].start < self.start
+        ):
+            self.oldest = max(self.oldest, self.gaps[0].high)
+            self.gaps.pop(0)
+
+    def _concerned(self, change: Change) -> Iterator[Position]:
+        readers = self._readers
+        if not readers:
+            return
+        changed = change.object
+        labels: list[tuple[str, str] | None] = [None]
+        if self._label_names:
+            pairs = set(changed.labels.items())
+            if change.old is not None:
+                pairs |= change.old.labels.items()
+            labels += [pair for pair in pairs if pair[0] in self._label_names]
+        for label in labels:
+            for namespace in (None, changed.namespace):
+                for name in (None, changed.name):
+                    yield from list(readers.get(Interest(namespace, name, label), ()))
+
+    def _leave(self, position: Position) -> None:
+        interest = position._interest
+        positions = self._readers.get(interest)
+        if positions is None or position not in positions:
+            return
+        del positions[position]
+        if not positions:
+            del self._readers[interest]
+        if interest.label is not None:
+            self._label_names[interest.label[0]] -= 1
+            if not self._label_names[interest.label[0]]:
+                del self._label_names[interest.label[0]]
+
+
+def _cursor(change: Change) -> int:
+    return change.resource_version

@@ -1,0 +1,57 @@
+"""The few things that serving may ask of the API server, as Protocols.
+
+kube/ implements them, app.py hands them to serve/: so serve/ never knows a connection, and a test can
+count what is asked. All of these are cached by their implementer; none is asked by an ordinary read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from kubemirror.state.catalog import Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document fetched from upstream and kept by its ETag."""
+
+    status: int
+    content_type: str
+    body: bytes
+    etag: str = ""
+
+
+class Documents(Protocol):
+    """/version and /openapi/*: what the mirror passes on and does not make itself."""
+
+    async def fetch(self, path: str, *, query: str = "", accept: str = "application/json") -> Document:
+        """The document at ``path``. Raises UpstreamUnavailableError when it is not held and cannot be had."""
+
+
+class Reviews(Protocol):
+    """authentication.k8s.io and authorization.k8s.io reviews."""
+
+    async def create(self, group: str, kind: str, spec: dict[str, Any], *, token: str | None = None) -> dict[str, Any]:
+        """POST a review of ``kind`` (TokenReview, SubjectAccessReview, ...); its ``status``.
+
+        token: send it with the caller's own bearer token in place of ours (SelfSubjectAccessReview).
+        """
+
+
+class CurrentVersion(Protocol):
+    """For the opt-in consistent read."""
+
+    async def current(self, resource: Resource) -> int:
+        """Upstream's newest resourceVersion of ``resource``: one LIST with limit=1."""
+
+
+class Refresh(Protocol):
+    """For POST /-/refresh."""
+
+    async def refresh(self, name: str | None) -> list[str]:
+        """List the named resource (None: all) again now; the names that will be. Single flight each."""
+
+
+class Upstream(Documents, Reviews, CurrentVersion, Refresh, Protocol):
+    """All of it."""
