@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     max_object_bytes: int = Field(
         16 * MIB,
         ge=64 * 1024,
-        description="An object beyond this is held as a stub that says so. etcd's own limit is 1.5 MiB, JSON is larger; 16 MiB leaves room and bounds memory.",
+        description="An object beyond this is held as a stub that says so (etcd's limit is 1.5 MiB; JSON is larger).",
     )
     keep_managed_fields: bool = Field(False, description="Hold metadata.managedFields (a third of the bytes).")
     keep_last_applied: bool = Field(
@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     idle_seconds: float = Field(
         85.0,
         gt=0,
-        description="A watch without one complete line for this long is reopened: bookmarks come each 60 s, and a half-open connection must be noticed within 90 s.",
+        description="A watch silent for this long is reopened: bookmarks come each 60 s; 90 s is the promise.",
     )
     page_size: int = Field(
         500, ge=1, description="Objects per page of a fallback LIST; client-go's and kube-rs' number."
@@ -97,7 +97,7 @@ class Settings(BaseSettings):
     shutdown_seconds: float = Field(
         20.0,
         ge=0,
-        description="At most this long from SIGTERM to exit; endpoints need about 5 s to forget us, kubelet kills at 30 s.",
+        description="At most this long from SIGTERM to exit (kubelet kills at 30 s).",
     )
     shutdown_delay_seconds: float = Field(
         5.0, ge=0, description="How long new requests are still answered after readiness failed at SIGTERM."
