@@ -1,0 +1,64 @@
+# One command per intent; .ci/run calls the same. Assumes make, and python3 (3.11 or newer) with venv.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# What `make tools` unpacks lies outside the checkout: a clean clone does not fetch it again.
+CACHE  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kubemirror
+# Named by content, so that neither a fresh clone nor a touched file installs anything twice.
+READY  := $(VENV)/.ready-$(shell cat requirements/dev.txt pyproject.toml | cksum | cut -d' ' -f1)
+ARGS   ?=
+
+export PATH := $(CACHE)/bin:$(PATH)
+export PYTHONUNBUFFERED := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help run test lint format soak bench tools lock clean
+
+help:  ## What there is to call
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+run: $(READY)  ## Serve the embedded demo cluster on 127.0.0.1:8080 (ARGS="--port 8081" adds flags)
+	@exec $(BIN)/kubemirror serve --demo $(ARGS)
+
+test: lint tools  ## Everything: lint, then all tests (ARGS="-k words" selects)
+	@$(BIN)/pytest $(ARGS)
+
+lint: $(READY)  ## Style, types and the rooms' import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(READY)  ## Rewrite what ruff can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+soak: $(READY) tools  ## The seeded simulations at length (KUBEMIRROR_SEEDS=5000 sets the number)
+	@KUBEMIRROR_SEEDS=$${KUBEMIRROR_SEEDS:-2000} $(BIN)/pytest tests/simulation --timeout 0 $(ARGS)
+
+bench: $(READY)  ## Measure speed and memory; writes docs/performance.md
+	@$(BIN)/python -m bench $(ARGS)
+
+tools: $(READY)  ## Fetch the programs that tests need and pip has not (promtool)
+	@tools/promtool.sh $(CACHE)/bin
+
+lock:  ## Resolve pyproject.toml anew into requirements/
+	@tools/lock.sh $(ARGS)
+
+clean:  ## Remove what the other commands made in this checkout
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find service tests bench tools -name __pycache__ -prune -exec rm -rf {} +
+
+# Nothing is built in isolation: hatchling comes from the lock, with its hash, like everything else.
+# Progress is for people at a terminal: the first line that `make run` prints is the URL.
+$(READY): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "kubemirror needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@[ ! -t 2 ] || echo "Installing requirements/dev.txt into $(VENV) ..." >&2
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) \
+		|| { echo "no venv module: apt-get install -y python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@rm -f $(VENV)/.ready-*
+	@touch $@
