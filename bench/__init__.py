@@ -1,0 +1,1 @@
+"""Measures kubemirror: `python -m bench`."""

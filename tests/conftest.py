@@ -1,0 +1,34 @@
+"""What every test may count on; fixtures of one behaviour live beside its tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+# Examples are not timed: two cores are shared with whatever else runs, and a slow one proves nothing.
+hypothesis.settings.register_profile("kubemirror", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("kubemirror")
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A loopback port nobody listens on (for a process that must be told its port beforehand)."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """Path of promtool, from PATH or from where ``make tools`` unpacks it."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kubemirror" / "bin"
+    found = shutil.which("promtool") or shutil.which("promtool", path=str(cache))
+    if found is None:
+        pytest.fail("promtool is missing: run `make tools`", pytrace=False)
+    return found
