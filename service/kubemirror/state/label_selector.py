@@ -168,7 +168,7 @@ def _int64(text: str | None) -> int | None:
 
 _SPECIAL = frozenset("=!(),><")
 _WHITESPACE = frozenset(" \t\r\n")
-_SYMBOLS = frozenset({")", ",", "!", "==", "=", ">", "<", "!=", "("})
+_PAIRS = frozenset({"==", "!="})
 _KEYWORDS = frozenset({"in", "notin"})
 _IDENTIFIER = "identifier"
 _END = "end"
@@ -195,7 +195,7 @@ def _tokens(text: str) -> list[_Token]:
             return tokens
         start = position
         if text[position] in _SPECIAL:
-            position += 2 if text[position : position + 2] in _SYMBOLS else 1
+            position += 2 if text[position : position + 2] in _PAIRS else 1
             symbol = text[start:position]
             tokens.append(_Token(symbol, symbol))
             continue
