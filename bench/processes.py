@@ -1,0 +1,134 @@
+"""The processes of a run: started, pinned to cores, looked at through /proc, ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Cores:
+    """Where the measured process runs, and where everything else does."""
+
+    measured: frozenset[int]
+    others: frozenset[int]
+
+    @property
+    def apart(self) -> bool:
+        """Whether load and measured process have a core each; figures are worth little otherwise."""
+        return not self.measured & self.others
+
+
+def cores() -> Cores:
+    """The last core for what is measured, the others for the rest; one core is shared by all."""
+    available = sorted(os.sched_getaffinity(0))
+    if len(available) == 1:
+        return Cores(frozenset(available), frozenset(available))
+    return Cores(frozenset(available[-1:]), frozenset(available[:-1]))
+
+
+class Process:
+    """One child process; its first line of standard output is read on request."""
+
+    def __init__(self, name: str, child: subprocess.Popen[bytes], log: Path) -> None:
+        self.name = name
+        self.pid = child.pid
+        self._child = child
+        self._log = log
+
+    def first_line(self, *, seconds: float) -> str:
+        """The first line it prints; RuntimeError with the end of its log when it prints none in time."""
+        assert self._child.stdout is not None
+        readable, _, _ = select.select([self._child.stdout], [], [], seconds)
+        line = self._child.stdout.readline().decode().strip() if readable else ""
+        if not line:
+            raise RuntimeError(f"{self.name} said nothing within {seconds:.0f} s:\n{self.tail()}")
+        return line
+
+    def check(self) -> None:
+        """RuntimeError when it has ended: a benchmark of a dead process measures nothing."""
+        status = self._child.poll()
+        if status is not None:
+            raise RuntimeError(f"{self.name} ended with status {status}:\n{self.tail()}")
+
+    def cpu_seconds(self) -> float:
+        """CPU time used so far by all of its threads, in seconds (nanosecond counters of the scheduler)."""
+        total = 0
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # a thread may end while we look
+                total += int((task / "schedstat").read_text().split()[0])
+        return total / 1e9
+
+    def resident_bytes(self) -> int:
+        """Resident memory."""
+        return self._status("VmRSS")
+
+    def peak_bytes(self) -> int:
+        """The most it has been resident with."""
+        return self._status("VmHWM")
+
+    def tail(self) -> str:
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
+
+    def _status(self, field: str) -> int:
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith(field + ":"):
+                return int(line.split()[1]) * 1024
+        raise RuntimeError(f"{self.name}: /proc tells no {field}")
+
+
+@contextlib.contextmanager
+def running(
+    name: str, command: Sequence[str], *, on: frozenset[int], folder: Path, env: Mapping[str, str] | None = None
+) -> Iterator[Process]:
+    """A child on the cores ``on``, its log in ``folder``; ended on the way out."""
+    log = folder / f"{name}.log"
+    ours = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, on)  # the child inherits it, from its first instruction on
+    try:
+        with log.open("wb") as errors:
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env={**os.environ, **(env or {})},
+            )
+    finally:
+        os.sched_setaffinity(0, ours)
+    try:
+        yield Process(name, child, log)
+    finally:
+        child.send_signal(signal.SIGTERM)
+        try:
+            child.wait(10)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        assert child.stdout is not None
+        child.stdout.close()
+
+
+def python(*arguments: str) -> list[str]:
+    """A command line of this interpreter."""
+    return [sys.executable, *arguments]
+
+
+def wait_until(what: str, condition: object, *, seconds: float, every: float, process: Process) -> float:
+    """Seconds until ``condition()`` was true; RuntimeError when the time is over or ``process`` ended."""
+    assert callable(condition)
+    start = time.perf_counter()
+    while not condition():
+        process.check()
+        if time.perf_counter() - start > seconds:
+            raise RuntimeError(f"{what} did not happen within {seconds:.0f} s:\n{process.tail()}")
+        time.sleep(every)
+    return time.perf_counter() - start
