@@ -1,0 +1,349 @@
+"""The one connection to an API server: one aiohttp session that sends what it is given and streams what comes.
+
+It adds who we are (credentials.py, tls.py), which way to go (proxy.py) and nothing else: statuses, bodies and
+redirects come back as they are. Everything that fails on the way is a TransportError of one line.
+
+- No pool limit: every watch holds a connection, and a hundred CRDs must not wait for each other.
+- Nothing from the environment that was not asked for: no netrc, no cookies, no Python reading of NO_PROXY.
+- A peer that is gone is noticed by the kernel within TCP_USER_TIMEOUT; one that is only silent by the
+  reflector's deadline, since bookmarks come each minute.
+- A watch is asked for uncompressed: a compressor on the way could hold an event back until the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import os
+import platform
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote, urlencode
+
+import aiohttp
+import structlog
+from aiohttp.abc import AbstractResolver
+from multidict import CIMultiDict
+from yarl import URL
+
+from kubemirror.errors import ConfigError
+from kubemirror.kube.credential_files import CredentialFile, Given, Source
+from kubemirror.kube.credentials import Credential, Credentials, credentials_of
+from kubemirror.kube.exec_plugin import LIMIT_SECONDS
+from kubemirror.kube.kubeconfig import SERVICE_ACCOUNT, Target, find_target
+from kubemirror.kube.network_errors import host_of, transport_error
+from kubemirror.kube.proxy import is_loopback, proxy_for
+from kubemirror.kube.tls import TLS
+from kubemirror.kube.transport import Response, TransportError
+
+log = structlog.get_logger()
+
+# A name is asked for again after this long, so that an API server that moved is found (aiohttp's default).
+DNS_SECONDS = 10
+# Dead peers: the first probe after 30 s of silence, then each 10 s; given up after 60 s without an answer to
+# probes or data. Together below the 90 s within which a half-open connection is to be noticed.
+KEEPALIVE_IDLE_SECONDS = 30
+KEEPALIVE_INTERVAL_SECONDS = 10
+KEEPALIVE_PROBES = 3
+USER_TIMEOUT_MILLISECONDS = 60_000
+# One of a name's several addresses that swallows packets must leave time for the next.
+CONNECT_SECONDS = 10.0
+# An idle pooled connection is dropped before load balancers (60 s and more) drop it behind our back.
+POOL_SECONDS = 30.0
+# Read from the socket in steps of this size: a sync is tens of megabytes, a wake-up costs some 20 µs.
+READ_BYTES = 256 * 1024
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("kubemirror")
+    except importlib.metadata.PackageNotFoundError:
+        return "0"
+
+
+USER_AGENT = f"kubemirror/{_version()} ({platform.system().lower()}/{platform.machine()})"
+
+
+def keepalive_socket(
+    address: tuple[socket.AddressFamily | int, socket.SocketKind | int, int, str, object],
+) -> socket.socket:
+    """A socket on which the kernel notices a dead peer."""
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family=family, type=kind, proto=protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", KEEPALIVE_IDLE_SECONDS),
+        ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL_SECONDS),
+        ("TCP_KEEPCNT", KEEPALIVE_PROBES),
+        ("TCP_USER_TIMEOUT", USER_TIMEOUT_MILLISECONDS),
+    ):
+        option = getattr(socket, name, None)  # not every system has every one
+        if option is not None:
+            made.setsockopt(socket.IPPROTO_TCP, option, value)
+    return made
+
+
+class Body:
+    """The body of one answer."""
+
+    def __init__(self, response: aiohttp.ClientResponse, server: URL, proxy: URL | None) -> None:
+        self._response = response
+        self._server = server
+        self._proxy = proxy
+
+    async def read(self) -> bytes:
+        try:
+            return await self._response.content.readany()
+        except (aiohttp.ClientError, OSError) as exc:
+            raise transport_error(exc, self._server, self._proxy) from None
+
+    async def close(self) -> None:
+        if self._response.content.at_eof() and self._response.content.exception() is None:
+            self._response.release()
+        else:
+            self._response.close()
+
+
+class Connection:
+    """Reaches one API server as one user. Implements kube.transport.Transport. Make it with ``open``."""
+
+    def __init__(
+        self,
+        target: Target,
+        env: Mapping[str, str],
+        *,
+        exec_seconds: float = LIMIT_SECONDS,
+        resolver: AbstractResolver | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """Needs a running event loop; raises ConfigError. resolver, clock and wall are seams for tests."""
+        self._target = target
+        self._server = _server(target.cluster.server)
+        self._tls, ca = _tls(target, self._server, clock)
+        self._credentials: Credentials = credentials_of(
+            target, env, ca=ca.read() if ca is not None else b"", exec_seconds=exec_seconds, clock=clock, wall=wall
+        )
+        self._proxy = proxy_for(self._server, env, proxy_url=target.cluster.proxy_url, in_cluster=target.in_cluster)
+        self._impersonation = _impersonation(target)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0,
+                ttl_dns_cache=DNS_SECONDS,
+                keepalive_timeout=POOL_SECONDS,
+                socket_factory=keepalive_socket,
+                resolver=resolver or aiohttp.ThreadedResolver(),
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_read=None, sock_connect=CONNECT_SECONDS),
+            trust_env=False,
+            auto_decompress=True,
+            read_bufsize=READ_BYTES,
+        )
+
+    @classmethod
+    async def open(
+        cls,
+        *,
+        kubeconfig: Path | None = None,
+        context: str | None = None,
+        env: Mapping[str, str] = os.environ,
+        service_account: Path = SERVICE_ACCOUNT,
+        exec_seconds: float = LIMIT_SECONDS,
+        resolver: AbstractResolver | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> Connection:
+        """Find the cluster and get ready to ask it; nothing is sent yet, no plugin runs yet.
+
+        Without arguments: in-cluster if there, else $KUBECONFIG, else ~/.kube/config. Raises ConfigError with
+        one line that names the remedy. exec_seconds: how long an exec plugin may take.
+        """
+        target = find_target(kubeconfig=kubeconfig, context=context, env=env, service_account=service_account)
+        connection = cls(target, env, exec_seconds=exec_seconds, resolver=resolver, clock=clock, wall=wall)
+        connection._announce()
+        return connection
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<Connection to {host_of(self._server)}>"
+
+    def describe(self) -> dict[str, str]:
+        """Where this goes and as whom, for people: source, host, context, namespace, user, authentication, proxy."""
+        impersonated = self._target.user.impersonate_user
+        return {
+            "source": self._target.source,
+            "host": f"{self._server.scheme}://{host_of(self._server)}{self._server.path.rstrip('/')}",
+            "context": self._target.context,
+            "namespace": self._target.namespace,
+            "user": self._target.user.name + (f" as {impersonated}" if impersonated else ""),
+            "authentication": self._credentials.name,
+            "proxy": host_of(self._proxy) if self._proxy is not None else "",
+        }
+
+    def _announce(self) -> None:
+        log.info("connection.opened", **{name: value for name, value in self.describe().items() if value})
+        if self._target.cluster.insecure and self._server.scheme == "https":
+            log.warning(
+                "connection.insecure",
+                host=host_of(self._server),
+                reason="insecure-skip-tls-verify: whoever answers is believed, and is sent our credentials;"
+                " set certificate-authority in its place",
+            )
+        elif self._server.scheme == "http" and not is_loopback(self._server.host or ""):
+            log.warning(
+                "connection.insecure", host=host_of(self._server), reason="http://: credentials travel in the clear"
+            )
+
+    async def close(self) -> None:
+        """End every request and stream."""
+        await self._session.close()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        seconds: float,
+    ) -> Response:
+        """As Transport.request. An ``authorization`` header of the caller's takes the place of all of ours:
+        token, client certificate and impersonation; and is not renewed."""
+        url = self._url(path, query)
+        sent = CIMultiDict[str](headers or {})
+        sent.setdefault("user-agent", USER_AGENT)
+        watching = any(name == "watch" and value not in {"", "0", "false"} for name, value in query)
+        plain = watching or self._target.cluster.disable_compression
+        sent.setdefault("accept-encoding", "identity" if plain else "gzip")
+        if body:
+            sent.setdefault("content-type", "application/json")
+        try:
+            async with asyncio.timeout(seconds):
+                if "authorization" in sent:
+                    answer = await self._send(method, url, sent, body, None)
+                else:
+                    answer = await self._send_as_us(method, url, sent, body)
+        except (aiohttp.ClientError, OSError) as exc:  # TimeoutError is an OSError
+            error = transport_error(exc, self._server, self._proxy)
+            if error.kind == "tls":
+                self._tls.recheck()
+            raise error from None
+        except ConfigError as exc:  # a CA or certificate that cannot be loaded any more
+            raise TransportError(str(exc), kind="tls") from None
+        return Response(answer.status, _lower(answer), Body(answer, self._server, self._proxy))
+
+    async def _send_as_us(
+        self, method: str, url: URL, headers: CIMultiDict[str], body: bytes
+    ) -> aiohttp.ClientResponse:
+        headers.extend(self._impersonation)
+        credential = await self._credentials.current()
+        answer = await self._send(method, url, headers, body, credential)
+        if answer.status != 401:
+            return answer
+        try:
+            renewed = await self._credentials.renew(credential)
+        except BaseException:
+            answer.close()
+            raise
+        if renewed == credential:
+            return answer
+        answer.close()
+        return await self._send(method, url, headers, body, renewed)
+
+    async def _send(
+        self, method: str, url: URL, headers: CIMultiDict[str], body: bytes, credential: Credential | None
+    ) -> aiohttp.ClientResponse:
+        """credential: None sends ``headers`` alone, as somebody else."""
+        if credential is not None and credential.authorization:
+            headers = headers.copy()
+            headers["authorization"] = credential.authorization
+        context = self._tls.context(
+            credential.certificate if credential is not None else None, anonymous=credential is None
+        )
+        return await self._session.request(
+            method,
+            url,
+            headers=headers,
+            data=body or None,
+            allow_redirects=False,
+            proxy=self._proxy,
+            ssl=context,
+            server_hostname=self._tls.server_name or None,
+        )
+
+    def _url(self, path: str, query: Sequence[tuple[str, str]]) -> URL:
+        text = str(self._server).rstrip("/") + path
+        if query:
+            text += ("&" if "?" in path else "?") + urlencode(query, quote_via=quote)
+        return URL(text, encoded=True)
+
+
+def _lower(response: aiohttp.ClientResponse) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in response.headers.items():
+        name = name.lower()
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def _server(text: str) -> URL:
+    try:
+        url = URL(text)
+        usable = url.scheme in {"http", "https"} and bool(url.host) and url.port is not None
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigError("server of the kubeconfig's cluster is not a URL; write https://host:port")
+    if url.user is not None or url.password is not None:
+        raise ConfigError("server of the kubeconfig's cluster holds credentials; put them under its user")
+    return url.with_query(None).with_fragment(None)
+
+
+def _source(data: bytes, path: Path | None, key: str, clock: Callable[[], float]) -> Source | None:
+    if data:
+        return Given(data, f"{key}-data of the kubeconfig")
+    return CredentialFile(path, key, clock=clock) if path is not None else None
+
+
+def _tls(target: Target, server: URL, clock: Callable[[], float]) -> tuple[TLS, Source | None]:
+    cluster, user = target.cluster, target.user
+    if server.scheme != "https":
+        return TLS(), None
+    ca = _source(cluster.ca_data, cluster.ca_file, "certificate-authority", clock)
+    tls = TLS(
+        ca=ca,
+        insecure=cluster.insecure,
+        certificate=_source(user.certificate_data, user.certificate_file, "client-certificate", clock),
+        key=_source(user.key_data, user.key_file, "client-key", clock),
+        server_name=cluster.tls_server_name,
+    )
+    return tls, ca
+
+
+def _impersonation(target: Target) -> CIMultiDict[str]:
+    """The headers by which a user acts as another (authentication.k8s.io, "User impersonation")."""
+    user = target.user
+    headers = CIMultiDict[str]()
+    if user.impersonate_user:
+        headers.add("Impersonate-User", user.impersonate_user)
+    if user.impersonate_uid:
+        headers.add("Impersonate-Uid", user.impersonate_uid)
+    for group in user.impersonate_groups:
+        headers.add("Impersonate-Group", group)
+    for key, values in user.impersonate_extra:
+        for value in values:
+            headers.add("Impersonate-Extra-" + quote(key.lower(), safe=""), value)
+    return headers

@@ -1,0 +1,285 @@
+"""The few things others may ask of the API server, with what keeps them few: caches, single flight, bounds.
+
+Documents (/version, /openapi/...) are kept by path and form, asked again with their ETag after a while, and
+served as they were when the API server cannot be asked. Reviews are kept for seconds, by the hash of what was
+asked. The current resourceVersion is never kept, but those who ask at the same time share one answer that is
+not older than any of their questions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from kubemirror.errors import UpstreamUnavailableError
+from kubemirror.kube.flight import Flights
+from kubemirror.kube.transport import Transport, TransportError
+from kubemirror.state.catalog import Resource
+from kubemirror.state.upstream import Document, Refresh
+
+# The only documents that are passed on: nothing a reader writes may reach another path upstream.
+_DOCUMENT = re.compile(r"/version|/openapi/v2|/openapi/v3(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+)*")
+
+# A held document is believed this long before it is revalidated; a CRD's new schema is seen no later.
+FRESH_SECONDS = 10.0
+# A reader who names a hash we do not hold may have seen a newer index: ask again, but not more often than this.
+HASH_SECONDS = 1.0
+# All documents together: /openapi/v2 is about 5 MB of JSON, the v3 documents of a large cluster 20 MB.
+DOCUMENT_BYTES = 64 * 1024 * 1024
+# At most this many documents are asked for at a time: they are the most expensive answers upstream has.
+DOCUMENT_REQUESTS = 4
+# The API server's own limit for a request is 60 s; a merged OpenAPI document takes it seconds.
+DOCUMENT_SECONDS = 30.0
+# Access reviews hold as long as in Kubernetes' own delegated authorisation: 10 s, a refusal half of that.
+ALLOWED_SECONDS = 10.0
+REFUSED_SECONDS = 5.0
+REVIEWS = 4096
+REVIEW_SECONDS = 10.0
+REVIEW_BYTES = 1024 * 1024
+CURRENT_SECONDS = 10.0
+CURRENT_BYTES = 1024 * 1024
+
+_METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
+
+
+@dataclass(slots=True)
+class _Held:
+    document: Document
+    checked: float  # clock seconds of the last answer about it
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class ApiServer:
+    """Implements state.upstream.Upstream over a Transport; refresh is passed to ``refresh``."""
+
+    def __init__(self, transport: Transport, refresh: Refresh, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """clock: seconds, monotonic."""
+        self._transport = transport
+        self._refresh = refresh
+        self._clock = clock
+        self._documents: OrderedDict[tuple[str, str], _Held] = OrderedDict()
+        self._document_bytes = 0
+        self._document_slots = asyncio.Semaphore(DOCUMENT_REQUESTS)
+        self._fetching = Flights[Document]("fetch document")
+        self._reviews: OrderedDict[bytes, tuple[float, dict[str, Any]]] = OrderedDict()
+        self._reviewing = Flights[dict[str, Any]]("access review")
+        self._asking = Flights[int]("current resourceVersion")
+        self._refreshing = Flights[list[str]]("refresh")
+
+    async def close(self) -> None:
+        """End what is under way."""
+        for flights in (self._fetching, self._reviewing, self._asking, self._refreshing):
+            await flights.close()
+
+    # -- Documents ----------------------------------------------------------------------------------
+
+    async def fetch(self, path: str, *, query: str = "", accept: str = "application/json") -> Document:
+        """As Documents.fetch. Only ``hash`` of ``query`` means anything: the content a reader expects.
+
+        A 404 Document for every path that is not one of the API server's documents.
+        """
+        if not _DOCUMENT.fullmatch(path):
+            return _not_found(path)
+        key = (path, " ".join(accept.split()) or "application/json")
+        held = self._documents.get(key)
+        if held is not None:
+            self._documents.move_to_end(key)
+            age = self._clock() - held.checked
+            expected = dict(parse_qsl(query)).get("hash")
+            current = expected is None or expected == held.document.etag.removeprefix("W/").strip('"')
+            if age < (FRESH_SECONDS if current else HASH_SECONDS):
+                return held.document
+        return await self._fetching.join(key, lambda: self._fetch(key))
+
+    async def _fetch(self, key: tuple[str, str]) -> Document:
+        path, accept = key
+        held = self._documents.get(key)
+        headers = {"accept": accept}
+        if held is not None and held.document.etag:
+            headers["if-none-match"] = held.document.etag
+        try:
+            async with self._document_slots:
+                answer = await self._ask("GET", path, headers=headers, seconds=DOCUMENT_SECONDS, limit=DOCUMENT_BYTES)
+            if answer.status == 429 or answer.status >= 500:
+                raise UpstreamUnavailableError(f"the API server answered {path} with status {answer.status}")
+        except UpstreamUnavailableError:
+            if held is None:
+                raise
+            # Stale, but asked for again only after a while: an outage must not make every reader wait.
+            held.checked = self._clock()
+            return held.document
+        if answer.status == 304 and held is not None:
+            held.checked = self._clock()
+            return held.document
+        document = Document(
+            answer.status,
+            answer.headers.get("content-type", "application/json"),
+            answer.body,
+            answer.headers.get("etag") or f'"{hashlib.sha256(answer.body).hexdigest()}"',
+        )
+        self._keep(key, document)
+        return document
+
+    def _keep(self, key: tuple[str, str], document: Document) -> None:
+        replaced = self._documents.pop(key, None)
+        if replaced is not None:
+            self._document_bytes -= len(replaced.document.body)
+        self._documents[key] = _Held(document, self._clock())
+        self._document_bytes += len(document.body)
+        # A thousand forms of one small document are as much of a nuisance as one that is too large.
+        while len(self._documents) > 1 and (self._document_bytes > DOCUMENT_BYTES or len(self._documents) > 1024):
+            _, oldest = self._documents.popitem(last=False)
+            self._document_bytes -= len(oldest.document.body)
+
+    # -- Reviews ------------------------------------------------------------------------------------
+
+    async def create(self, group: str, kind: str, spec: dict[str, Any], *, token: str | None = None) -> dict[str, Any]:
+        """As Reviews.create. Raises UpstreamUnavailableError; a refused token of the caller's is one too."""
+        asked = msgspec.json.encode((group, kind, spec, token), order="deterministic")
+        key = hashlib.sha256(asked).digest()
+        kept = self._reviews.get(key)
+        if kept is not None:
+            if self._clock() < kept[0]:
+                return kept[1]
+            del self._reviews[key]
+        return await self._reviewing.join(key, lambda: self._create(key, group, kind, spec, token))
+
+    async def _create(
+        self, key: bytes, group: str, kind: str, spec: dict[str, Any], token: str | None
+    ) -> dict[str, Any]:
+        path = f"/apis/{group}/v1/{kind.lower()}s"
+        metadata: dict[str, str] = {}
+        if kind == "LocalSubjectAccessReview":
+            namespace = str(spec["resourceAttributes"]["namespace"])
+            path = f"/apis/{group}/v1/namespaces/{namespace}/{kind.lower()}s"
+            metadata["namespace"] = namespace
+        body = msgspec.json.encode({"apiVersion": f"{group}/v1", "kind": kind, "metadata": metadata, "spec": spec})
+        headers = {"accept": "application/json", "content-type": "application/json"}
+        if token is not None:
+            headers["authorization"] = f"Bearer {token}"
+        answer = await self._ask("POST", path, headers=headers, body=body, seconds=REVIEW_SECONDS, limit=REVIEW_BYTES)
+        if answer.status not in {200, 201}:
+            raise UpstreamUnavailableError(f"the API server refused a {kind}: {_message(answer)}")
+        decoded = _decode(answer, kind)
+        status = decoded.get("status")
+        if not isinstance(status, dict):
+            raise UpstreamUnavailableError(f"the API server answered a {kind} without a status")
+        if not status.get("evaluationError") and not status.get("error"):
+            agreed = status.get("allowed", status.get("authenticated", True))
+            self._reviews[key] = (self._clock() + (ALLOWED_SECONDS if agreed else REFUSED_SECONDS), status)
+            while len(self._reviews) > REVIEWS:
+                self._reviews.popitem(last=False)
+        return status
+
+    # -- Current resourceVersion and refresh --------------------------------------------------------
+
+    async def current(self, resource: Resource) -> int:
+        """As CurrentVersion.current; as new as the moment of the call. Raises UpstreamUnavailableError."""
+        return await self._asking.join_next(resource.name, lambda: self._current(resource))
+
+    async def _current(self, resource: Resource) -> int:
+        answer = await self._ask(
+            "GET",
+            f"{resource.path}/{resource.plural}",
+            query=(("limit", "1"),),
+            headers={"accept": _METADATA_LIST},
+            seconds=CURRENT_SECONDS,
+            limit=CURRENT_BYTES,
+        )
+        if answer.status != 200:
+            raise UpstreamUnavailableError(f"the API server refused to list {resource.name}: {_message(answer)}")
+        metadata = _decode(answer, resource.name).get("metadata")
+        version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+        if not isinstance(version, str) or not version.isascii() or not version.isdigit():
+            raise UpstreamUnavailableError(f"the API server listed {resource.name} without a resourceVersion")
+        return int(version)
+
+    async def refresh(self, name: str | None) -> list[str]:
+        """As Refresh.refresh."""
+        return await self._refreshing.join(name, lambda: self._refresh.refresh(name))
+
+    # -- One request --------------------------------------------------------------------------------
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        query: tuple[tuple[str, str], ...] = (),
+        body: bytes = b"",
+        seconds: float,
+        limit: int,
+    ) -> _Answer:
+        """A whole answer, of at most ``limit`` bytes within ``seconds``. Raises UpstreamUnavailableError."""
+        try:
+            async with asyncio.timeout(seconds):
+                response = await self._transport.request(
+                    method, path, query=query, headers=headers, body=body, seconds=seconds
+                )
+                chunks, size = [], 0
+                try:
+                    while chunk := await response.body.read():
+                        size += len(chunk)
+                        if size > limit:
+                            raise UpstreamUnavailableError(f"the API server's {path} is larger than {limit} bytes")
+                        chunks.append(chunk)
+                finally:
+                    await response.body.close()
+        except TransportError as exc:
+            raise UpstreamUnavailableError(str(exc)) from None
+        except TimeoutError:
+            raise UpstreamUnavailableError(f"the API server took longer than {seconds:g} s for {path}") from None
+        return _Answer(response.status, response.headers, b"".join(chunks))
+
+
+def _not_found(path: str) -> Document:
+    body = msgspec.json.encode(
+        {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": "the server could not find the requested resource",
+            "reason": "NotFound",
+            "details": {},
+            "code": 404,
+        }
+    )
+    return Document(404, "application/json", body)
+
+
+def _decode(answer: _Answer, what: str) -> dict[str, Any]:
+    try:
+        decoded = msgspec.json.decode(answer.body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        decoded = None
+    if not isinstance(decoded, dict):
+        raise UpstreamUnavailableError(f"the API server's answer about {what} is not a JSON object")
+    return decoded
+
+
+def _message(answer: _Answer) -> str:
+    """What a Status says, or only the number: other bodies (a proxy's page) are not repeated."""
+    try:
+        decoded = msgspec.json.decode(answer.body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        decoded = None
+    if isinstance(decoded, dict) and decoded.get("kind") == "Status" and decoded.get("message"):
+        return f"{str(decoded['message'])[:300]} ({answer.status})"
+    return f"status {answer.status}"
