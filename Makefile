@@ -13,7 +13,7 @@ export PATH := $(CACHE)/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test lint format soak bench tools lock clean
+.PHONY: help run test lint format soak bench docs tools lock clean
 
 help:  ## What there is to call
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -39,6 +39,9 @@ soak: $(READY) tools  ## The seeded simulations at length (KUBEMIRROR_SEEDS=5000
 
 bench: $(READY)  ## Measure speed and memory; writes docs/performance.md
 	@$(BIN)/python -m bench $(ARGS)
+
+docs: $(READY)  ## Write what docs/ repeats from the code
+	@$(BIN)/python tools/settings_table.py
 
 tools: $(READY)  ## Fetch the programs that tests need and pip has not (promtool)
 	@tools/promtool.sh $(CACHE)/bin

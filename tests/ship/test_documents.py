@@ -1,0 +1,45 @@
+"""docs/ tells what the code does: what it repeats is generated, and what it lists is complete."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+from kubemirror.settings import Settings
+from kubemirror.state.events import Phase
+from tests.ship.repository import ROOT
+
+
+def test_the_settings_table_is_that_of_the_code() -> None:
+    done = subprocess.run(
+        [sys.executable, "tools/settings_table.py", "--check"], check=False, cwd=ROOT, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_setting_says_what_it_is() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_every_phase_is_explained() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+
+    assert [phase for phase in Phase if f"| {phase} |" not in text] == []
+
+
+def test_metrics_that_operations_alerts_on_exist() -> None:
+    known = set(
+        re.findall(r'"((?:kubemirror|reflector)_\w+)"', (ROOT / "service/kubemirror/serve/metrics.py").read_text())
+    )
+    told = set(re.findall(r"\b((?:kubemirror|reflector)_[a-z_]+)", (ROOT / "docs" / "operations.md").read_text()))
+
+    assert {name for name in told if name.removesuffix("_total") not in known} == set()
+
+
+def test_settings_that_documents_name_exist() -> None:
+    flags = {"--" + name.replace("_", "-") for name in Settings.model_fields}
+    text = (ROOT / "docs" / "operations.md").read_text()
+
+    assert {flag for flag in re.findall(r"`(--[a-z-]+)", text) if flag not in flags} == set()
