@@ -2,7 +2,7 @@
 
 A (re)list is ``Init``, one ``InitApply`` per object, ``InitDone``: only then may a store replace what it
 holds, in one step, and what was not named in the round is gone. Between lists there are ``Apply`` and
-``Delete``. A reflector's stream never raises: what went wrong upstream is told by ``Failed``.
+``Delete``. A reflector's stream never raises: what went wrong upstream is told by ``PhaseChange`` and counted.
 """
 
 from __future__ import annotations
@@ -21,6 +21,13 @@ class Init:
 @dataclass(frozen=True, slots=True)
 class InitApply:
     """One object of the list."""
+
+    object: Object
+
+
+@dataclass(frozen=True, slots=True)
+class InitDelete:
+    """An object of the list was deleted while the list was still arriving (a streamed list goes on living)."""
 
     object: Object
 
@@ -82,4 +89,4 @@ class PhaseChange:
     reason: str = ""
 
 
-Event = Init | InitApply | InitDone | Apply | Delete | Bookmark | Columns | PhaseChange
+Event = Init | InitApply | InitDelete | InitDone | Apply | Delete | Bookmark | Columns | PhaseChange

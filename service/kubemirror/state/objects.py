@@ -73,9 +73,23 @@ class _OnlyHeader(msgspec.Struct):
     metadata: _Header
 
 
+class _Identity(msgspec.Struct):
+    """What a stub needs, of an object whose other header fields may be of any type."""
+
+    name: str
+    uid: str
+    resource_version: str = msgspec.field(name="resourceVersion")
+    namespace: str = ""
+
+
+class _OnlyIdentity(msgspec.Struct):
+    metadata: _Identity
+
+
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _header = msgspec.json.Decoder(_Header).decode
 _only_header = msgspec.json.Decoder(_OnlyHeader).decode
+_only_identity = msgspec.json.Decoder(_OnlyIdentity).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -105,7 +119,10 @@ class Ingest:
         self._labels: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
 
     def object(self, raw: bytes | memoryview | msgspec.Raw, cells: bytes = b"", *, cap: int | None = None) -> Object:
-        """The Object of ``raw``; ``cap`` is the size in bytes beyond which only a stub is held."""
+        """The Object of ``raw``; ``cap`` is the size in bytes beyond which only a stub is held.
+
+        An object of which no more than its identity can be read becomes a stub too, with the error inside.
+        """
         try:
             fields = _fields(raw)
             metadata = fields["metadata"]
@@ -114,7 +131,7 @@ class Ingest:
                 raise ValueError("not a Kubernetes object: no metadata.name")
             resource_version = int(header.resource_version or 0)
             if cap is not None and len(raw) > cap:
-                return self._stub(header, resource_version, len(raw), cap)
+                return self._stub(header, _beyond(len(raw), cap))
             redaction = self._redaction
             manager, metadata = redaction.cut(metadata)
             fields["metadata"] = metadata
@@ -122,8 +139,8 @@ class Ingest:
                 rest = {name: value for name, value in fields.items() if name not in self._type_fields}
                 fields = {**self._type_fields, **rest}
             body, cells = redaction.mask(fields, cells)
-        except (KeyError, msgspec.DecodeError, TypeError) as error:
-            raise ValueError(f"not a Kubernetes object: {error}") from error
+        except (KeyError, ValueError, TypeError) as error:  # msgspec's errors are ValueErrors
+            return self._unreadable(raw, error)
         return Object(
             namespace=sys.intern(header.namespace),
             name=header.name,
@@ -136,8 +153,42 @@ class Ingest:
             manager=manager,
         )
 
-    def _stub(self, header: _Header, resource_version: int, size: int, cap: int) -> Object:
-        error = f"object of {size} bytes is beyond the cap of {cap} bytes (--max-object-bytes); only its header is held"
+    def stub(self, header: Mapping[str, str], *, size: int, cap: int) -> Object:
+        """A stub of an object of which only the header was read, because its ``size`` is beyond ``cap`` (bytes).
+
+        header: metadata's name, namespace, uid, resourceVersion, creationTimestamp. ValueError where the name
+        or the resourceVersion is none.
+        """
+        if not header.get("name"):
+            raise ValueError("not a Kubernetes object: no metadata.name")
+        return self._stub(
+            _Header(
+                name=header["name"],
+                namespace=header.get("namespace", ""),
+                uid=header.get("uid", ""),
+                resource_version=header.get("resourceVersion", ""),
+                creation_timestamp=header.get("creationTimestamp"),
+            ),
+            _beyond(size, cap),
+        )
+
+    def _unreadable(self, raw: bytes | memoryview | msgspec.Raw, error: Exception) -> Object:
+        try:
+            identity = _only_identity(raw).metadata
+            header = _Header(
+                name=identity.name,
+                namespace=identity.namespace,
+                uid=identity.uid,
+                resource_version=identity.resource_version,
+            )
+            int(identity.resource_version)
+        except ValueError:
+            raise ValueError(f"not a Kubernetes object: {error}") from error
+        if not header.name:
+            raise ValueError("not a Kubernetes object: no metadata.name") from error
+        return self._stub(header, f"the object could not be read ({error}); only its header is held")
+
+    def _stub(self, header: _Header, error: str) -> Object:
         metadata = {
             "name": header.name,
             **({"namespace": header.namespace} if header.namespace else {}),
@@ -150,7 +201,7 @@ class Ingest:
             namespace=sys.intern(header.namespace),
             name=header.name,
             uid=header.uid,
-            resource_version=resource_version,
+            resource_version=int(header.resource_version or 0),
             labels=_NO_LABELS,
             raw=_encode({**self._type_fields, "metadata": metadata}),
             cells=b"",
@@ -170,6 +221,10 @@ class Ingest:
             shared = {sys.intern(name): sys.intern(value) for name, value in identity}
             self._labels[identity] = shared
         return shared
+
+
+def _beyond(size: int, cap: int) -> str:
+    return f"object of {size} bytes is beyond the cap of {cap} bytes (--max-object-bytes); only its header is held"
 
 
 def plain(*, api_version: str, kind: str) -> Ingest:

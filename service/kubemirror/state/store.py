@@ -15,7 +15,14 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import assert_never
 
-from kubemirror.errors import DeniedError, ExpiredError, ForbiddenError, GoneError, NotSyncedError
+from kubemirror.errors import (
+    DeniedError,
+    ExpiredError,
+    ForbiddenError,
+    GoneError,
+    NotSyncedError,
+    StreamEndedError,
+)
 from kubemirror.state.events import (
     Apply,
     Bookmark,
@@ -24,6 +31,7 @@ from kubemirror.state.events import (
     Event,
     Init,
     InitApply,
+    InitDelete,
     InitDone,
     Phase,
     PhaseChange,
@@ -254,13 +262,25 @@ class Reader:
         """The journal of the current epoch; read-only for readers but for their own positions."""
         return self._store.journal
 
-    def subscribe(self, resource_version: int, wake: Callable[[], None], interest: Interest = EVERYTHING) -> Position:
-        """A position right after ``resource_version``. Take the snapshot and this with no await between.
+    def subscribe(
+        self, resource_version: int | None, wake: Callable[[], None], interest: Interest = EVERYTHING
+    ) -> Position:
+        """A position right after ``resource_version`` (None: after everything held now).
+
+        A reader that begins with a snapshot takes it and a position at None with no await between.
 
         Raises ExpiredError for an RV that cannot be resumed, ForbiddenError, GoneError, NotSyncedError.
         """
         self.require_served()
         return self._store.journal.subscribe(resource_version, wake, interest)
+
+    def follow(self, wake: Callable[[], None], interest: Interest = EVERYTHING) -> Position:
+        """A position right after the snapshot that is taken now, with no await between.
+
+        Raises ForbiddenError, GoneError, NotSyncedError.
+        """
+        self.require_served()
+        return self._store.journal.follow(wake, interest)
 
     def on_progress(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call ``listener`` whenever RV or phase moved, until the returned function is called."""
@@ -319,6 +339,10 @@ class Writer:
                 store.heard = now
                 self._collect(new)
                 return  # not visible yet: nobody to notify
+            case InitDelete(final):
+                store.heard = now
+                self._collect_deletion(final)
+                return
             case InitDone(resource_version, rollback):
                 store.heard = now
                 self._publish(resource_version, now, rollback=rollback)
@@ -354,6 +378,17 @@ class Writer:
     def compact(self, resource_version: int) -> None:
         """Forget the journal up to here, as etcd's compaction does (the demo cluster's fault switch)."""
         self._store.journal.forget(resource_version)
+
+    def supersede(self, reason: str) -> None:
+        """End this store because another takes its place: the resource is now mirrored otherwise.
+
+        Its readers start over (410) and are told of no deletions: the objects live on in the other store.
+        """
+        store = self._store
+        resource_version = store.journal.resource_version
+        store.phase, store.reason, store.phase_since = Phase.GONE, reason, store.clock()
+        self._end(ExpiredError(resource_version, resource_version))
+        store.notify()
 
     # -- one change -----------------------------------------------------------------------------------
 
@@ -428,12 +463,26 @@ class Writer:
             and held.uid == new.uid
             and held.resource_version == new.resource_version
             and held.cells == new.cells
+            and held.raw == new.raw  # after a rollback upstream may give the same RV to another content
         ):
             new = held  # the same version: one copy in memory, and nothing to tell
         space = self._buffer.get(new.namespace)
         if space is None:
             space = self._buffer[new.namespace] = _Namespace()
+        collected = space.objects.get(new.name)
+        if collected is not None and collected.uid == new.uid and collected.resource_version > new.resource_version:
+            return  # a streamed list told the newer version first
         space.put(new)
+
+    def _collect_deletion(self, final: Object) -> None:
+        if self._buffer is None:
+            raise RuntimeError("InitDelete without Init: the reflector broke its contract")
+        space = self._buffer.get(final.namespace)
+        collected = space.objects.get(final.name) if space is not None else None
+        if space is not None and collected is not None and collected.uid == final.uid:
+            space.drop(final.name)
+            if not space.objects:
+                del self._buffer[final.namespace]
 
     def _publish(self, resource_version: int, now: float, *, rollback: bool) -> None:
         store = self._store
@@ -527,7 +576,7 @@ class Writer:
                 self._drop(held)
                 self._write(ChangeType.DELETED, with_resource_version(held, journal.resource_version), held, now)
 
-    def _end(self, reason: DeniedError | GoneError) -> None:
+    def _end(self, reason: StreamEndedError) -> None:
         """End the readers and hold nothing any more; a later list starts a new journal."""
         store = self._store
         store.journal.finish(reason)
