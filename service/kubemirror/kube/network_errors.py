@@ -28,7 +28,7 @@ def host_of(url: URL) -> str:
 
 
 def _inside(exc: BaseException, wanted: type[BaseException]) -> BaseException | None:
-    """``exc`` itself or what it wraps, where it is a ``wanted``."""
+    """The system's own ``wanted`` in ``exc`` or in what it wraps; aiohttp's classes only look like one."""
     seen: set[int] = set()
     todo: list[BaseException | None] = [exc]
     while todo:
@@ -36,7 +36,7 @@ def _inside(exc: BaseException, wanted: type[BaseException]) -> BaseException | 
         if candidate is None or id(candidate) in seen:
             continue
         seen.add(id(candidate))
-        if isinstance(candidate, wanted):
+        if isinstance(candidate, wanted) and not isinstance(candidate, aiohttp.ClientError):
             return candidate
         todo += [
             candidate.__cause__,

@@ -1,0 +1,1 @@
+"""How an API server is found, reached and believed: real sockets on loopback, injected clocks."""
