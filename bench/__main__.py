@@ -16,7 +16,11 @@ _ROOT = Path(__file__).parent.parent
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "--objects", type=int, nargs="*", default=[10_000, 100_000], help="sizes of the mirrored server"
+        "--objects",
+        type=int,
+        nargs="+",
+        default=[10_000, 100_000],
+        help="Deployments of the API server, a mirror each; events and requests are measured with the first",
     )
     parser.add_argument("--rounds", type=int, default=3, help="alternating rounds of each request row")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of one round")
@@ -27,7 +31,13 @@ def main() -> int:
     if not where.apart:
         print("one core only: load and mirror share it, and no figure is worth much", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="kubemirror-bench-") as folder:
-        run = measures.Run(where, Path(folder), rounds=arguments.rounds, load_seconds=arguments.seconds)
+        run = measures.Run(
+            where,
+            Path(folder),
+            detailed=arguments.objects[0],
+            rounds=arguments.rounds,
+            load_seconds=arguments.seconds,
+        )
         unit = measures.json_pass(run)
         run.row("json pass: loads + dumps of one 4.6 kB Deployment", unit, "µs", note="the yardstick")
         empty = measures.empty_mirror(run)

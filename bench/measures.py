@@ -46,6 +46,7 @@ class Run:
 
     cores: Cores
     folder: Path
+    detailed: int  # the size at which events and requests are measured too
     rounds: int = 3
     load_seconds: float = 4.0
     rows: list[Row] = field(default_factory=list)
@@ -118,7 +119,7 @@ def sync(run: Run, objects: int, empty: tuple[float, float], *, unit: float) -> 
                 "",
                 note=f"above an empty mirror's {base_resident / MB:,.0f} MB; {held / count:,.0f} bytes an object",
             )
-            if objects == 10_000:
+            if objects == run.detailed:
                 events(run, server, synced, unit=unit)
                 requests(run, synced)
 
@@ -165,7 +166,7 @@ def longest_stall(watched: Mirror) -> float:
     return longest
 
 
-_EVENTS = 3000
+_EVENTS = 3000  # at most: one of each object
 _SAMPLE = 50
 
 

@@ -6,12 +6,16 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
+_MADE = {"__pycache__", "dist", "build"}
 
 
 def tracked() -> list[Path]:
-    """Every file that a clean clone has."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
-    return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+    """Every file that a clean clone has; without git, every file that looks like one."""
+    try:
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True)
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return [path for path in sorted(ROOT.rglob("*")) if path.is_file() and not _is_made(path)]
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
 def texts() -> dict[str, str]:
@@ -23,3 +27,8 @@ def texts() -> dict[str, str]:
         except UnicodeDecodeError:
             continue
     return found
+
+
+def _is_made(path: Path) -> bool:
+    parts = path.relative_to(ROOT).parts
+    return any(part in _MADE or (part.startswith(".") and part != ".ci") for part in parts[:-1])
