@@ -1,0 +1,155 @@
+"""One HTTP answer, and how it is written: pretty, YAML, gzip, in chunks, without a body for HEAD."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import zlib
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import orjson
+import yaml
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = Sequence[tuple[bytes, bytes]]
+
+NO_CACHE = (b"cache-control", b"no-cache, private")
+
+# apiserver pkg/endpoints/handlers/responsewriters/writers.go: below this, gzip costs more than it saves.
+GZIP_LEAST_BYTES = 128 * 1024
+GZIP_LEVEL = 1
+# A body beyond this is made while it is sent, so that a slow reader holds one chunk and not the body.
+CHUNKED_LEAST_BYTES = 2 * 1024 * 1024
+CHUNK_BYTES = 128 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A body that is a frame around items joined by commas; ``size`` estimates it in bytes."""
+
+    head: bytes
+    items: Iterable[bytes]
+    tail: bytes
+    size: int
+
+    def whole(self) -> bytes:
+        return self.head + b",".join(self.items) + self.tail
+
+    def chunks(self) -> Iterator[bytes]:
+        """The same bytes in pieces of about CHUNK_BYTES, each item made only when its piece is."""
+        pending, size = [self.head], len(self.head)
+        separator = b""
+        for item in self.items:
+            pending += (separator, item)
+            separator = b","
+            size += len(item) + 1
+            if size >= CHUNK_BYTES:
+                yield b"".join(pending)
+                pending, size = [], 0
+        pending.append(self.tail)
+        yield b"".join(pending)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a handler returns. The body is JSON (a newline is added), but where ``content_type`` says otherwise."""
+
+    status: int
+    body: bytes | Listing
+    content_type: str = "application/json"
+    headers: Headers = field(default=(NO_CACHE,))
+    raw: bool = False  # pass the body on as it is: not JSON of ours
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What of the request decides how any answer is written."""
+
+    head: bool = False
+    gzip: bool = False
+    pretty: bool = False
+    yaml: bool = False
+
+
+async def write(send: Send, answer: Answer, writing: Writing) -> None:
+    """Send the whole answer."""
+    body, content_type = answer.body, answer.content_type
+    headers = list(answer.headers)
+    if not answer.raw and (writing.yaml or writing.pretty):
+        body = body.whole() if isinstance(body, Listing) else body
+        if writing.yaml:
+            # Seconds for a long list: away from the loop.
+            body = await asyncio.to_thread(to_yaml, body) if len(body) > CHUNK_BYTES else to_yaml(body)
+            content_type = "application/yaml"
+        else:
+            body = msgspec.json.format(body, indent=2) + b"\n"
+    elif isinstance(body, Listing) and body.size < CHUNKED_LEAST_BYTES:
+        body = body.whole() + b"\n"
+    elif isinstance(body, bytes) and not answer.raw:
+        body += b"\n"
+    headers.append((b"content-type", content_type.encode()))
+    if isinstance(body, Listing):
+        await _write_chunks(send, answer.status, headers, body, writing)
+        return
+    if writing.gzip and len(body) > GZIP_LEAST_BYTES:
+        body = await asyncio.to_thread(_compress, body) if len(body) > 4 * GZIP_LEAST_BYTES else _compress(body)
+        headers += [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
+    if answer.status not in (204, 304):
+        headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if writing.head else body})
+
+
+async def _write_chunks(
+    send: Send, status: int, headers: list[tuple[bytes, bytes]], body: Listing, writing: Writing
+) -> None:
+    compressor = None
+    if writing.gzip:
+        compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31)
+        headers += [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    if not writing.head:
+        for chunk in body.chunks():
+            data = compressor.compress(chunk) if compressor is not None else chunk
+            if data:
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+            await asyncio.sleep(0)  # send() only waits when the socket is full: others want their turn
+        end = b"\n" if compressor is None else compressor.compress(b"\n") + compressor.flush()
+        await send({"type": "http.response.body", "body": end, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _compress(body: bytes) -> bytes:
+    compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31)
+    return compressor.compress(body) + compressor.flush()
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """Sorted keys, and quotes around text that another YAML version would read as something else."""
+
+
+_AMBIGUOUS = re.compile(r"(?:[yYnN]|[-+.]?[0-9][0-9a-fA-FxXoO_.:eE+-]*|~|<<|=)")
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    if "\n" in value:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|")
+    style = '"' if _AMBIGUOUS.fullmatch(value) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def to_yaml(body: bytes) -> bytes:
+    """A JSON document as YAML."""
+    text: str = yaml.dump(
+        orjson.loads(body), Dumper=_Dumper, default_flow_style=False, sort_keys=True, allow_unicode=True
+    )
+    return text.encode()

@@ -1,0 +1,526 @@
+"""The Kubernetes read API as one plain ASGI app: /api, /apis, /openapi and /version.
+
+The way of a request: the raw path is taken apart once (path.py), the caller is authenticated, the Authorizer is
+asked with what the path and query say, the resource is looked up in the catalog and its scope checked, and a
+Reader answers. Only /openapi and /version are fetched from upstream (and kept there by their ETag).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from random import uniform
+from typing import TYPE_CHECKING, assert_never
+
+import structlog
+
+from kubemirror.access.authorizer import (
+    Allow,
+    AllowNamespaces,
+    Caller,
+    Decision,
+    Deny,
+    PathAttributes,
+    ResourceAttributes,
+)
+from kubemirror.errors import GoneError, KubemirrorError, NotSyncedError, SelectorError
+from kubemirror.serve import status
+from kubemirror.serve.context import Context
+from kubemirror.serve.kubernetes import reviews, websocket
+from kubemirror.serve.kubernetes.answer import NO_CACHE, Answer, Message, Receive, Scope, Send, write
+from kubemirror.serve.kubernetes.discovery import MEDIA_TYPES, Discovery
+from kubemirror.serve.kubernetes.forms import PLAIN, Form, Shape, View, allowed, form_of
+from kubemirror.serve.kubernetes.frames import Frames
+from kubemirror.serve.kubernetes.options import (
+    ListOptions,
+    check_timeout,
+    is_watch,
+    list_options,
+    resource_version,
+    validate_list,
+    validate_watch,
+)
+from kubemirror.serve.kubernetes.path import GroupPath, PlainPath, ResourcePath, parse_path
+from kubemirror.serve.kubernetes.reads import Reads, Target
+from kubemirror.serve.kubernetes.request import Request
+from kubemirror.serve.kubernetes.streams import HttpOutput, WebSocketOutput
+from kubemirror.serve.kubernetes.watching import LEAST_SECONDS, Asked, Watch
+from kubemirror.serve.negotiation import JSON, PROTOBUF, YAML, Accepted, names_type, negotiate
+from kubemirror.serve.status import StatusError
+from kubemirror.state.catalog import Entry, Resource, ServedVersion
+from kubemirror.state.selectors import ALL, Selection, parse_field_selector, parse_label_selector
+from kubemirror.state.store import Reader
+
+if TYPE_CHECKING:
+    from kubemirror.views.columns import Printer
+
+log = structlog.get_logger(__name__)
+
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_WATCH_TYPES = f"{JSON};stream=watch, {PROTOBUF};stream=watch"
+_WRITES = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+# Subresources that upstream has beyond those in discovery's list of ours; all need the node or a write.
+_CONNECTS = frozenset({"exec", "attach", "portforward", "proxy", "log", "eviction", "binding", "scale", "token"})
+
+
+def kubernetes_app(context: Context) -> App:
+    """The ASGI app over ``context.catalog``; it takes ``http`` and ``websocket`` scopes."""
+    return KubernetesApp(context)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """An answer that is a watch; ``asked`` is None for one that ends at once."""
+
+    asked: Asked | None
+    target: Target
+
+
+class KubernetesApp:
+    """See ``kubernetes_app``."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._discovery = Discovery(context.catalog)
+        self._reads = Reads(context)
+        self.frames = Frames()
+        self._printers: dict[tuple[str, str], tuple[Resource, int, Printer]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        else:
+            await self._http(scope, receive, send)
+
+    # -- transports -------------------------------------------------------------------------------------
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request.of(scope)
+        try:
+            answer, accepted = await self._answer(request, receive)
+            if isinstance(answer, _Stream):
+                output, headers = HttpOutput(receive, send), self._reads.headers(answer.target)
+                await self._stream(answer.asked, output, lambda: output.start(headers))
+                return
+        except KubemirrorError as error:
+            await self._refuse(request, error, send)
+            return
+        await write(send, answer, request.writing(yaml=accepted.media_type == YAML, pretty=accepted.pretty))
+
+    async def _refuse(self, request: Request, error: KubemirrorError, send: Send) -> None:
+        failure = status.from_error(error)
+        answer = Answer(failure.code, failure.body, headers=(NO_CACHE, *failure.headers))
+        await write(send, answer, request.error_writing())
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        message = await receive()
+        if message["type"] != "websocket.connect":
+            return
+        request = Request.of(scope)
+        try:
+            subprotocol, request.headers = websocket.handshake(scope, request.headers)
+            answer, _ = await self._answer(request, receive)
+            if not isinstance(answer, _Stream):
+                raise status.bad_request("only a watch can be upgraded to a WebSocket")
+            output = WebSocketOutput(receive, send)
+            await self._stream(answer.asked, output, lambda: output.start(subprotocol))
+        except KubemirrorError as error:
+            await websocket.deny(scope, send, status.from_error(error))
+
+    async def _stream(
+        self, asked: Asked | None, output: HttpOutput | WebSocketOutput, start: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Run a watch and listen for the client's leave at the same time."""
+        if asked is None:
+            await start()
+            await output.end()
+            return
+        watch = Watch(self._context, asked, self.frames)
+        await watch.open()
+        try:
+            await start()
+            listener = asyncio.create_task(output.listen(watch.wake), name="watch client")
+            try:
+                await watch.run(output)
+                await output.end()
+            except TimeoutError:
+                log.info("watch.slow_reader_cut_off", resource=asked.resource.name)
+            finally:
+                listener.cancel()
+                with suppress(asyncio.CancelledError):
+                    await listener
+        finally:
+            watch.close()
+
+    # -- routes ------------------------------------------------------------------------------------------
+
+    async def _answer(self, request: Request, receive: Receive) -> tuple[Answer | _Stream, Accepted]:
+        caller = await self._context.authenticator.authenticate(request.headers, request.peer)
+        request.caller = caller
+        if any(name.startswith(b"impersonate-") for name in request.headers):
+            raise status.forbidden("impersonation is not supported by this read-only mirror")
+        path = parse_path(request.raw_path)
+        match path:
+            case ResourcePath():
+                return await self._resource(request, caller, path, receive)
+            case GroupPath() | PlainPath():
+                return await self._document(request, caller, path)
+            case _:
+                assert_never(path)
+
+    async def _document(self, request: Request, caller: Caller, path: GroupPath | PlainPath) -> tuple[Answer, Accepted]:
+        check_timeout(request.query)
+        text = _text_of(path)
+        await self._authorize_path(caller, request.method, text)
+        found: tuple[Answer, Accepted] | None = None
+        match path:
+            case GroupPath(group, ""):
+                found = self._discovery.group(request, group)
+            case GroupPath(group, version):
+                found = self._discovery.resources(request, group, version)
+                if found is None and self._is_builtin(group):
+                    raise status.no_such_resource()
+            case PlainPath("/api" | "/apis"):
+                found = self._discovery.root(request, core=text == "/api")
+            case PlainPath(text) if text == "/version" or text.startswith("/openapi/"):
+                found = await self._fetched(request, text)
+        if found is None:
+            return _plain_not_found(), Accepted("text/plain")
+        self._check_document_method(request, path)
+        return found
+
+    def _check_document_method(self, request: Request, path: GroupPath | PlainPath) -> None:
+        if request.method == "GET":
+            return
+        heads = isinstance(path, PlainPath) and path.path == "/apis"
+        if isinstance(path, GroupPath):
+            heads = not path.version or self._discovery.is_custom(path.group, path.version)
+        if request.method != "HEAD" or not heads:
+            raise status.method_not_allowed()
+
+    async def _fetched(self, request: Request, path: str) -> tuple[Answer, Accepted] | None:
+        if any(segment in (".", "..") or "%" in segment for segment in path.split("/")):
+            return None
+        accept = request.accept or JSON
+        query = request.query_string.decode("latin-1")
+        document = await self._context.upstream.fetch(path, query=query, accept=accept)
+        headers: list[tuple[bytes, bytes]] = [NO_CACHE]
+        if document.etag:
+            etag = document.etag.encode()
+            headers += [(b"etag", etag), (b"vary", b"Accept")]
+            if request.if_none_match.encode("latin-1") == etag:
+                return Answer(304, b"", document.content_type, headers, raw=True), Accepted(JSON)
+        return Answer(document.status, document.body, document.content_type, headers, raw=True), Accepted(JSON)
+
+    # -- resources ----------------------------------------------------------------------------------------
+
+    async def _resource(
+        self, request: Request, caller: Caller, path: ResourcePath, receive: Receive
+    ) -> tuple[Answer | _Stream, Accepted]:
+        kind = reviews.KINDS.get((path.group, path.version, path.resource))
+        if kind is not None and not path.name:
+            return await self._review(request, caller, path, kind, receive)
+        found = self._context.catalog.resolve(path.group, path.version, path.resource)
+        watch = path.watch or (not path.name and is_watch(request.query))
+        if not watch:
+            check_timeout(request.query)
+        if request.method not in ("GET", "HEAD"):
+            self._refuse_write(request, path, found)
+        attributes = self._attributes(request, path, found, watch=watch)
+        decision = await self._authorize(caller, attributes)
+        if found is None:
+            return self._unknown(path)
+        entry, served = found
+        resource = entry.resource
+        if not self._in_scope(resource, path):
+            return self._unknown(path)
+        if path.subresource and not (path.subresource == "status" and "status" in resource.subresources):
+            if path.subresource in resource.subresources or path.subresource in _CONNECTS:
+                raise status.not_supported("get", f"{resource.plural}/{path.subresource}", resource.group)
+            return self._unknown(path)
+        if path.trailing:
+            return self._unknown(path)
+        if request.method == "HEAD" and not resource.custom:
+            raise status.method_not_allowed()
+        accepted, form = self._negotiate(request, resource, path, watch=watch)
+        namespace = (path.namespace or None) if resource.namespaced else None
+        reader = self._reader(entry, namespace, caller, attributes)
+        self._check_ready(reader)
+        view = View(resource, served.name, form, self._printer(resource, served, reader, form))
+        target = Target(resource, reader, namespace, view)
+        if watch:
+            return self._watch(request, caller, path, target, attributes, decision), accepted
+        if path.name:
+            if "export" in request.query:
+                raise status.bad_request("the export parameter, deprecated since v1.14, is no longer supported")
+            return await self._reads.get(target, path.name, request.query.get("resourceVersion", "")), accepted
+        options = list_options(request.query)
+        selection = self._selection(options, resource, served.name)
+        validate_list(options)
+        return await self._reads.list(target, options, selection), accepted
+
+    def _watch(
+        self,
+        request: Request,
+        caller: Caller,
+        path: ResourcePath,
+        target: Target,
+        attributes: ResourceAttributes,
+        decision: Allow,
+    ) -> _Stream:
+        options = list_options(request.query, watch=True)
+        selection = self._selection(options, target.resource, target.view.version, path.name)
+        initial = validate_watch(options)
+        version = resource_version(options.resource_version, listing=False)
+        if self._context.lifecycle.closing:
+            raise status.unavailable("this mirror is shutting down")
+        if _list_transform(request):
+            return _Stream(None, target)
+        seconds = float(options.timeout_seconds or 0) or uniform(LEAST_SECONDS, 2 * LEAST_SECONDS)  # noqa: S311
+
+        async def ask_again() -> Decision:
+            return await self._context.authorizer.authorize(caller, attributes)
+
+        asked = Asked(
+            resource=target.resource,
+            reader=target.reader,
+            view=target.view,
+            selection=selection,
+            namespace=target.namespace,
+            resource_version=version,
+            initial=initial,
+            bookmarks=options.allow_watch_bookmarks,
+            seconds=max(seconds, 0.0),
+            decision=decision,
+            ask_again=ask_again,
+        )
+        return _Stream(asked, target)
+
+    async def _review(
+        self, request: Request, caller: Caller, path: ResourcePath, kind: str, receive: Receive
+    ) -> tuple[Answer, Accepted]:
+        if request.method != "POST":
+            raise status.method_not_allowed()
+        body = await _body(receive, reviews.MOST_BYTES)
+        content_type = request.headers.get(b"content-type", b"").decode("latin-1")
+        answer = await reviews.review(self._context.authorizer, caller, path.group, kind, content_type, body)
+        return answer, Accepted(JSON)
+
+    def _refuse_write(self, request: Request, path: ResourcePath, found: tuple[Entry, ServedVersion] | None) -> None:
+        action = _WRITES.get(request.method)
+        if action is None or found is None:
+            raise status.method_not_allowed()
+        if action == "delete" and not path.name:
+            action = "deletecollection"
+        raise status.not_supported(action, path.resource, path.group)
+
+    def _unknown(self, path: ResourcePath) -> tuple[Answer, Accepted]:
+        """404: a Status below a built-in group, else the plain text of a path nobody serves."""
+        if self._is_builtin(path.group):
+            raise status.no_such_resource()
+        return _plain_not_found(), Accepted("text/plain")
+
+    def _is_builtin(self, group: str) -> bool:
+        return not group or (self._discovery.has_group(group) and not self._discovery.is_custom(group))
+
+    @staticmethod
+    def _in_scope(resource: Resource, path: ResourcePath) -> bool:
+        """Whether path and resource agree on being namespaced."""
+        if resource.namespaced:
+            return path.namespace is not None or not path.name
+        return path.namespace is None
+
+    def _reader(self, entry: Entry, namespace: str | None, caller: Caller, attributes: ResourceAttributes) -> Reader:
+        reader = entry.reader(namespace)
+        if reader is None:
+            names = ", ".join(sorted(entry.stores)) or "none"
+            raise _forbidden(caller, attributes, f"this mirror reads it in these namespaces only: {names}")
+        return reader
+
+    def _check_ready(self, reader: Reader) -> None:
+        try:
+            reader.require_served()
+        except NotSyncedError:
+            raise status.not_ready(self._context.clock() - reader.phase_since) from None
+
+    def _selection(self, options: ListOptions, resource: Resource, version: str, name: str = "") -> Selection:
+        if not options.label_selector and not options.field_selector and not name:
+            return ALL
+        label = parse_label_selector(options.label_selector)
+        fields = parse_field_selector(options.field_selector, resource, version)
+        if name:
+            if not fields.empty and fields.name != name:
+                raise status.bad_request("fieldSelector metadata.name doesn't match requested name")
+            text = (
+                f"{options.field_selector},metadata.name={name}" if options.field_selector else f"metadata.name={name}"
+            )
+            fields = parse_field_selector(text, resource, version)
+        return Selection(label, fields)
+
+    def _negotiate(
+        self, request: Request, resource: Resource, path: ResourcePath, *, watch: bool
+    ) -> tuple[Accepted, Form]:
+        accept = request.accept
+        if not resource.custom and not names_type(accept, (JSON, YAML, PROTOBUF)):
+            streams = "" if path.name else f", {_WATCH_TYPES}"
+            raise StatusError(
+                406,
+                "NotAcceptable",
+                f"406: Not Acceptable\n\nAvailable representations: {MEDIA_TYPES}{streams}",
+                {},
+            )
+        accepted = negotiate(accept, (JSON,) if watch else (JSON, YAML), allowed)
+        if accepted is None:
+            types = _WATCH_TYPES if watch else MEDIA_TYPES
+            raise StatusError(406, "NotAcceptable", f"only the following media types are accepted: {types}")
+        transform = accepted.transform
+        if transform is None:
+            return accepted, PLAIN
+        listed = not path.name
+        if not watch and transform.kind == "PartialObjectMetadata" and listed:
+            raise _wrong_partial(transform.kind, "is a list", resource, "List")
+        if not watch and transform.kind == "PartialObjectMetadataList" and not listed:
+            raise _wrong_partial(transform.kind, "is not a list", resource, "")
+        try:
+            return accepted, form_of(transform, request.query.get("includeObject", ""))
+        except ValueError as error:
+            raise status.bad_request(f"Unable to convert to Table as requested: {error}") from None
+
+    def _printer(self, resource: Resource, served: ServedVersion, reader: Reader, form: Form) -> Printer | None:
+        if form.shape is not Shape.TABLE:
+            return None
+        from kubemirror.views.columns import Printer
+
+        definitions = reader.columns if served.name == resource.version else b""
+        key = (resource.name, served.name)
+        kept = self._printers.get(key)
+        if kept is not None and kept[0] is resource and kept[1] == reader.columns_version:
+            return kept[2]
+        printer = Printer(resource, served.name, definitions)
+        self._printers[key] = (resource, reader.columns_version, printer)
+        return printer
+
+    # -- who may --------------------------------------------------------------------------------------------
+
+    def _attributes(
+        self,
+        request: Request,
+        path: ResourcePath,
+        found: tuple[Entry, ServedVersion] | None,
+        *,
+        watch: bool,
+    ) -> ResourceAttributes:
+        """What is asked for, derived once; a field selector on one name makes the request named."""
+        namespace = path.namespace or ""
+        if path.resource == "namespaces" and not path.group and path.name:
+            namespace = path.name  # upstream's quirk: a namespace lives in itself
+        attributes = ResourceAttributes(
+            verb="watch" if watch else "get" if path.name else "list",
+            group=path.group,
+            version=path.version,
+            resource=path.resource,
+            subresource=path.subresource,
+            namespace=namespace,
+            name=path.name,
+        )
+        if attributes.verb == "get":
+            return attributes
+        label, field = request.query.get("labelSelector", ""), request.query.get("fieldSelector", "")
+        if found is None or not (label or field):
+            return attributes
+        try:
+            name = parse_field_selector(field, found[0].resource, found[1].name).name or ""
+        except SelectorError:
+            name = ""  # refused later, in upstream's words
+        return replace(attributes, name=attributes.name or name, label_selector=label, field_selector=field)
+
+    async def _authorize(self, caller: Caller, attributes: ResourceAttributes) -> Allow:
+        decision = await self._context.authorizer.authorize(caller, attributes)
+        match decision:
+            case Allow():
+                return decision
+            case Deny(reason=reason):
+                raise _forbidden(caller, attributes, reason)
+            case AllowNamespaces():
+                raise _forbidden(caller, attributes, "")
+            case _:
+                assert_never(decision)
+
+    async def _authorize_path(self, caller: Caller, method: str, path: str) -> None:
+        decision = await self._context.authorizer.authorize(caller, PathAttributes(method.lower(), path))
+        match decision:
+            case Allow():
+                return
+            case Deny(reason=reason):
+                text = f'User "{caller.user}" cannot {method.lower()} path "{path}"'
+                raise status.forbidden(f"{text}: {reason}" if reason else text)
+            case AllowNamespaces():
+                raise status.forbidden(f'User "{caller.user}" cannot {method.lower()} path "{path}"')
+            case _:
+                assert_never(decision)
+
+
+def _forbidden(caller: Caller, attributes: ResourceAttributes, reason: str) -> StatusError:
+    """Upstream's 403 text (apiserver pkg/endpoints/handlers/responsewriters/errors.go)."""
+    resource = attributes.resource + (f"/{attributes.subresource}" if attributes.subresource else "")
+    where = f'in the namespace "{attributes.namespace}"' if attributes.namespace else "at the cluster scope"
+    text = (
+        f'User "{caller.user}" cannot {attributes.verb} resource "{resource}" in API group "{attributes.group}" {where}'
+    )
+    return status.forbidden(
+        f"{text}: {reason}" if reason else text,
+        resource=attributes.resource,
+        group=attributes.group,
+        name=attributes.name,
+    )
+
+
+def _wrong_partial(kind: str, what: str, resource: Resource, suffix: str) -> StatusError:
+    package = resource.group.split(".", 1)[0] or "core"
+    if package == "events":
+        package = "core"
+    go_type = f"unstructured.Unstructured{suffix}" if resource.custom else f"{package}.{resource.kind}{suffix}"
+    return StatusError(406, "NotAcceptable", f"you requested {kind}, but the requested object {what} (*{go_type})")
+
+
+def _list_transform(request: Request) -> bool:
+    """Whether a watch asked for PartialObjectMetadataList: upstream opens it and closes it at once."""
+    accepted = negotiate(request.accept, (JSON,), allowed)
+    return accepted is not None and accepted.transform is not None and accepted.transform.kind.endswith("List")
+
+
+def _plain_not_found() -> Answer:
+    headers = (NO_CACHE, (b"x-content-type-options", b"nosniff"))
+    return Answer(404, b"404 page not found\n", "text/plain; charset=utf-8", headers, raw=True)
+
+
+def _text_of(path: GroupPath | PlainPath) -> str:
+    match path:
+        case GroupPath("", version):
+            return f"/api/{version}"
+        case GroupPath(group, ""):
+            return f"/apis/{group}"
+        case GroupPath(group, version):
+            return f"/apis/{group}/{version}"
+        case PlainPath(text):
+            return text
+
+
+async def _body(receive: Receive, most: int) -> bytes:
+    """The request's body; 413 beyond ``most`` bytes."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message: Message = await receive()
+        if message["type"] != "http.request":
+            raise GoneError("the client left")
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size > most:
+            raise StatusError(413, "RequestEntityTooLarge", f"the request body is larger than {most} bytes")
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)

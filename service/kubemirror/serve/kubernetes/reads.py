@@ -1,0 +1,183 @@
+"""GET of an object and LIST of a collection: which state is meant, what of it is selected, one page of it.
+
+resourceVersion, resourceVersionMatch, limit and continue decide which state (KEP-2340, apiserver
+pkg/storage/interfaces.go): the newest, one at least as new as N (waited for, up to 3 s), or exactly N, rolled
+back through the journal. resourceVersion "" means the newest this mirror knows; for resources set to be read
+consistently, upstream's current version is waited for first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kubemirror.errors import ExpiredError
+from kubemirror.serve import status
+from kubemirror.serve.context import Context
+from kubemirror.serve.kubernetes import continuation
+from kubemirror.serve.kubernetes.answer import NO_CACHE, Answer, Headers, Listing
+from kubemirror.serve.kubernetes.continuation import Continuation
+from kubemirror.serve.kubernetes.forms import Shape, View
+from kubemirror.serve.kubernetes.options import EXACT, ListOptions, resource_version
+from kubemirror.serve.kubernetes.rollback import EarlierStates
+from kubemirror.serve.waiting import fresh
+from kubemirror.state.catalog import Resource
+from kubemirror.state.events import Phase
+from kubemirror.state.objects import Object
+from kubemirror.state.selectors import Selection
+from kubemirror.state.store import Reader
+
+# Objects matched before others get a turn: about 2 ms.
+_STEP = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a request reads: one store, one namespace of it (None: all), one view."""
+
+    resource: Resource
+    reader: Reader
+    namespace: str | None
+    view: View
+
+
+class Reads:
+    """Answers of one app; holds what paging needs between pages."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._earlier = EarlierStates()
+
+    async def get(self, target: Target, name: str, version_text: str) -> Answer:
+        """One object, not older than asked; 404 where there is none."""
+        reader, resource = target.reader, target.resource
+        reader.require_served()
+        await self._freshen(target, version_text, resource_version(version_text, listing=False))
+        held = reader.get(name, target.namespace or "")
+        if held is None:
+            raise status.not_found(resource.plural, resource.group, name)
+        return Answer(200, target.view.single(held, self._context.wall()), headers=self.headers(target))
+
+    async def list(self, target: Target, options: ListOptions, selection: Selection) -> Answer:
+        """One page, or all."""
+        reader = target.reader
+        reader.require_served()
+        token = _token(options)
+        version = resource_version(options.resource_version, listing=True)
+        limit = max(options.limit, 0)
+        journal = reader.journal
+        if token is not None and token.resource_version != continuation.NEWEST:
+            version = token.resource_version
+            objects = await self._at(target, version, token)
+        elif version and (options.resource_version_match == EXACT or (limit and not options.resource_version_match)):
+            objects = await self._at(target, version, None)
+        else:
+            await self._freshen(target, options.resource_version, version)
+            if options.resource_version and not version:
+                limit = 0  # "0" means whatever is at hand, and that is everything (reflector.go relies on it)
+            journal = reader.journal
+            snapshot = reader.snapshot(target.namespace)
+            objects, version = snapshot.objects, snapshot.resource_version
+        inside = target.namespace is not None
+        start = _position(objects, token.start, inside_namespace=inside) if token is not None else 0
+        page, following = await _page(objects, start, limit, selection)
+        more = ""
+        remaining = None
+        if following < len(objects):
+            self._earlier.keep(journal, version, target.namespace, objects)
+            more = continuation.after(objects[following - 1], version, inside_namespace=inside)
+            if selection.empty:
+                remaining = len(objects) - following
+        return self._listing(target, page, version, more, remaining)
+
+    def headers(self, target: Target) -> Headers:
+        """What says how this may be cached, how old it may be, and that its version is deprecated."""
+        headers = [NO_CACHE]
+        served = target.resource.served(target.view.version)
+        if served is not None and served.deprecation_warning:
+            text = served.deprecation_warning.replace("\\", "\\\\").replace('"', '\\"')
+            headers.append((b"warning", b'299 - "%s"' % text.encode()))
+        reader = target.reader
+        if reader.phase is Phase.STALE:
+            age = max(int(self._context.clock() - reader.heard), 0)
+            headers += [(b"cache-status", b"kubemirror; hit; detail=STALE"), (b"age", b"%d" % age)]
+        return tuple(headers)
+
+    def _listing(self, target: Target, page: list[Object], version: int, more: str, remaining: int | None) -> Answer:
+        view = target.view
+        head, tail = view.frame(version, empty=not page, continue_token=more, remaining=remaining)
+        now = self._context.wall()
+        size = sum(len(held.raw) for held in page) if view.form.shape is Shape.OBJECT else 1500 * len(page)
+        return Answer(200, Listing(head, _items(view, page, now), tail, size), headers=self.headers(target))
+
+    async def _freshen(self, target: Target, text: str, version: int) -> None:
+        reader = target.reader
+        seconds = self._context.settings.freshness_seconds
+        if not text and self._consistent(target.resource):
+            version = await self._context.upstream.current(target.resource)
+        if version > reader.resource_version:
+            await fresh(reader, version, seconds=seconds)
+            reader.require_served()
+
+    async def _at(self, target: Target, version: int, token: Continuation | None) -> tuple[Object, ...]:
+        await self._freshen(target, str(version), version)
+        try:
+            return await self._earlier.at(target.reader, version, target.namespace)
+        except ExpiredError:
+            if token is None:
+                raise status.expired(status.LIST_EXPIRED) from None
+            raise status.expired(status.CONTINUE_EXPIRED, continue_token=continuation.inconsistent(token)) from None
+
+    def _consistent(self, resource: Resource) -> bool:
+        for name in self._context.settings.consistent:
+            entry = self._context.catalog.find(name)
+            if entry is not None and entry.resource.name == resource.name:
+                return True
+        return False
+
+
+def _token(options: ListOptions) -> Continuation | None:
+    if not options.continue_token:
+        return None
+    try:
+        token = continuation.parse(options.continue_token)
+    except ValueError as error:
+        raise status.bad_request(f"invalid continue token: {error}") from None
+    if options.resource_version not in ("", "0"):
+        raise status.bad_request("specifying resource version is not allowed when using continue")
+    return token
+
+
+def _position(objects: tuple[Object, ...], start: str, *, inside_namespace: bool) -> int:
+    """Index of the first object whose key is at or after ``start``."""
+    low, high = 0, len(objects)
+    while low < high:
+        middle = (low + high) // 2
+        if continuation.storage_key(objects[middle], inside_namespace=inside_namespace) < start:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+async def _page(objects: tuple[Object, ...], start: int, limit: int, selection: Selection) -> tuple[list[Object], int]:
+    """The page from ``start``, and the index after the last object looked at."""
+    if selection.empty:
+        end = min(start + limit, len(objects)) if limit else len(objects)
+        return list(objects[start:end]), end
+    page: list[Object] = []
+    matches = selection.matches
+    for index in range(start, len(objects)):
+        held = objects[index]
+        if matches(held):
+            page.append(held)
+            if len(page) == limit:
+                return page, index + 1
+        if index % _STEP == _STEP - 1:
+            await asyncio.sleep(0)
+    return page, len(objects)
+
+
+def _items(view: View, page: list[Object], now: float) -> Iterator[bytes]:
+    return (view.item(held, now) for held in page)

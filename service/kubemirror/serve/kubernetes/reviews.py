@@ -1,0 +1,130 @@
+"""The reviews in which a client asks about itself, answered by the Authorizer and never sent upstream.
+
+Dashboards and ``kubectl auth can-i`` ask these before anything else. Reading is decided as for a request; every
+other verb is answered with no, because nothing can be written here.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from kubemirror.access.authorizer import (
+    Allow,
+    AllowNamespaces,
+    Authorizer,
+    Caller,
+    Decision,
+    Deny,
+    PathAttributes,
+    ResourceAttributes,
+)
+from kubemirror.serve.kubernetes.answer import Answer
+from kubemirror.serve.status import StatusError, bad_request
+
+READ_ONLY = "read-only mirror"
+READ_VERBS = ("get", "list", "watch")
+KINDS = {
+    ("authorization.k8s.io", "v1", "selfsubjectaccessreviews"): "SelfSubjectAccessReview",
+    ("authorization.k8s.io", "v1", "selfsubjectrulesreviews"): "SelfSubjectRulesReview",
+    ("authentication.k8s.io", "v1", "selfsubjectreviews"): "SelfSubjectReview",
+}
+# A review is a few hundred bytes; upstream's own limit is 3 MiB.
+MOST_BYTES = 64 * 1024
+
+
+async def review(
+    authorizer: Authorizer, caller: Caller, group: str, kind: str, content_type: str, body: bytes
+) -> Answer:
+    """The answer (201) to a review of ``kind``. Raises StatusError for a body that cannot be read."""
+    media = content_type.split(";", 1)[0].strip().lower()
+    if media not in ("", "application/json"):
+        raise StatusError(
+            415,
+            "UnsupportedMediaType",
+            "the body of the request was in an unknown format - accepted media types include: application/json",
+        )
+    try:
+        document = orjson.loads(body or b"{}")
+    except orjson.JSONDecodeError as error:
+        raise bad_request(f"the body of the request is not JSON: {error}") from error
+    spec = document.get("spec") if isinstance(document, dict) else None
+    if not isinstance(spec, dict):
+        spec = {}
+    head = {"kind": kind, "apiVersion": f"{group}/v1"}
+    match kind:
+        case "SelfSubjectAccessReview":
+            status = await _access(authorizer, caller, spec)
+            answer = {**head, "metadata": {}, "spec": spec, "status": status}
+        case "SelfSubjectRulesReview":
+            status = await _rules(authorizer, caller, _text(spec, "namespace"))
+            answer = {**head, "metadata": {}, "spec": {}, "status": status}
+        case _:
+            now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            answer = {**head, "metadata": {"creationTimestamp": now}, "status": {"userInfo": _user(caller)}}
+    return Answer(201, orjson.dumps(answer))
+
+
+async def _access(authorizer: Authorizer, caller: Caller, spec: dict[str, Any]) -> dict[str, Any]:
+    resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if isinstance(resource, dict) and not isinstance(path, dict):
+        verb = _text(resource, "verb")
+        attributes: ResourceAttributes | PathAttributes = ResourceAttributes(
+            verb=verb,
+            group=_text(resource, "group"),
+            version=_text(resource, "version"),
+            resource=_text(resource, "resource"),
+            subresource=_text(resource, "subresource"),
+            namespace=_text(resource, "namespace"),
+            name=_text(resource, "name"),
+        )
+    elif isinstance(path, dict) and not isinstance(resource, dict):
+        verb = _text(path, "verb")
+        attributes = PathAttributes(verb, _text(path, "path"))
+    else:
+        raise StatusError(
+            422,
+            "Invalid",
+            'SelfSubjectAccessReview.authorization.k8s.io "" is invalid: spec.resourceAttributes: Invalid value: '
+            "exactly one of nonResourceAttributes or resourceAttributes must be specified",
+        )
+    if verb not in READ_VERBS:
+        return {"allowed": False, "denied": True, "reason": READ_ONLY}
+    return _status(await authorizer.authorize(caller, attributes))
+
+
+def _status(decision: Decision) -> dict[str, Any]:
+    match decision:
+        case Allow():
+            return {"allowed": True}
+        case Deny(reason=reason):
+            return {"allowed": False, "reason": reason} if reason else {"allowed": False}
+        case AllowNamespaces():
+            return {"allowed": False}
+
+
+async def _rules(authorizer: Authorizer, caller: Caller, namespace: str) -> dict[str, Any]:
+    """One rule for the verbs allowed on everything here; finer rights cannot be listed, only asked."""
+    everything = ResourceAttributes("list", "*", "*", "*", namespace=namespace)
+    allowed = isinstance(await authorizer.authorize(caller, everything), Allow)
+    rules = [{"verbs": list(READ_VERBS), "apiGroups": ["*"], "resources": ["*"]}] if allowed else []
+    paths = [{"verbs": ["get"], "nonResourceURLs": ["*"]}] if allowed else []
+    return {"resourceRules": rules, "nonResourceRules": paths, "incomplete": not allowed}
+
+
+def _user(caller: Caller) -> dict[str, Any]:
+    user: dict[str, Any] = {"username": caller.user}
+    if caller.uid:
+        user["uid"] = caller.uid
+    if caller.groups:
+        user["groups"] = list(caller.groups)
+    if caller.extra:
+        user["extra"] = {name: list(values) for name, values in caller.extra.items()}
+    return user
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+    value = fields.get(name, "")
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,70 @@
+"""Where a watch's lines go: a chunked HTTP answer, or WebSocket messages on the same URL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kubemirror.serve.kubernetes.answer import Headers, Receive, Send
+
+
+class HttpOutput:
+    """Lines as the body of one HTTP answer. The headers go out at once, before any event."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self.gone = False
+
+    async def start(self, headers: Headers) -> None:
+        head = [*headers, (b"content-type", b"application/json")]
+        await self._send({"type": "http.response.start", "status": 200, "headers": head})
+        # An empty chunk makes servers that wait for the first body bytes send the headers now.
+        await self._send({"type": "http.response.body", "body": b"", "more_body": True})
+
+    async def send(self, lines: list[bytes]) -> None:
+        if not self.gone:
+            await self._send({"type": "http.response.body", "body": b"".join(lines), "more_body": True})
+
+    async def listen(self, left: Callable[[], None]) -> None:
+        """Wait for the client to leave, then call ``left``."""
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                break
+        self.gone = True
+        left()
+
+    async def end(self) -> None:
+        if not self.gone:
+            await self._send({"type": "http.response.body", "body": b""})
+
+
+class WebSocketOutput:
+    """One text message per event; what the client sends is ignored."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self.gone = False
+
+    async def start(self, subprotocol: str | None) -> None:
+        await self._send({"type": "websocket.accept", "subprotocol": subprotocol})
+
+    async def send(self, lines: list[bytes]) -> None:
+        for line in lines:
+            if self.gone:
+                return
+            await self._send({"type": "websocket.send", "text": line.rstrip(b"\n").decode()})
+
+    async def listen(self, left: Callable[[], None]) -> None:
+        """Wait for the client to leave, then call ``left``."""
+        while True:
+            message = await self._receive()
+            if message["type"] == "websocket.disconnect":
+                break
+        self.gone = True
+        left()
+
+    async def end(self) -> None:
+        if not self.gone:
+            await self._send({"type": "websocket.close", "code": 1000})

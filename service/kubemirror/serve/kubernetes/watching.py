@@ -1,0 +1,287 @@
+"""One watch: a position in the journal, turned into lines.
+
+The reader is its place in the journal and nothing else; what it has not taken stays there, shared with
+everyone, until it falls off the end and the stream ends with 410. Nothing is queued for it but the one batch
+being sent, and its transport's backpressure decides when the next is made.
+
+Each event's type is decided from the object's state before and after against the reader's selection
+(apiserver pkg/storage/cacher/cache_watcher.go): entering is ADDED, staying MODIFIED, leaving DELETED.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from random import random
+from typing import Protocol
+
+from kubemirror.access.authorizer import Allow, Decision
+from kubemirror.errors import ExpiredError, GoneError, StreamEndedError, TooLargeResourceVersionError
+from kubemirror.serve import status
+from kubemirror.serve.context import Context
+from kubemirror.serve.kubernetes.forms import Shape, View
+from kubemirror.serve.kubernetes.frames import Frames
+from kubemirror.serve.waiting import fresh
+from kubemirror.state.catalog import Resource
+from kubemirror.state.journal import Change, Position
+from kubemirror.state.selectors import Selection
+from kubemirror.state.store import Reader, Snapshot
+
+# Upstream's cadence (cacher.go): a bookmark about each minute, and 2 s before the deadline.
+BOOKMARK_SECONDS = 60.0
+BOOKMARK_BEFORE_DEADLINE_SECONDS = 2.0
+# Upstream ends a watch that asked for no limit after 30 to 60 minutes, so that load spreads again.
+LEAST_SECONDS = 1800.0
+# A batch of lines as large as a transport's usual high-water mark: more would only wait in memory.
+BATCH_BYTES = 64 * 1024
+# Changes looked at before others get a turn: about 2 ms of matching.
+BATCH_CHANGES = 500
+# A reader that takes nothing of one batch for this long is cut off: it resumes from its last RV.
+SEND_SECONDS = 60.0
+
+
+class Output(Protocol):
+    """Where the lines go."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has left."""
+
+    async def send(self, lines: list[bytes]) -> None:
+        """Write whole lines, waiting while the client does not take them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a watch was asked for, parsed and authorised.
+
+    resource_version: 0 for unset or "0". initial: send the present state first.
+    seconds: how long it lasts at most. entry_version: the resource as it was when the watch began.
+    """
+
+    resource: Resource
+    reader: Reader
+    view: View
+    selection: Selection
+    namespace: str | None
+    resource_version: int
+    initial: bool
+    bookmarks: bool
+    seconds: float
+    decision: Allow
+    ask_again: Callable[[], Awaitable[Decision]]
+
+
+class Watch:
+    """One running watch. Make it, ``open`` it before the answer starts, then ``run`` it to its end."""
+
+    def __init__(self, context: Context, asked: Asked, frames: Frames) -> None:
+        self._context = context
+        self._asked = asked
+        self._frames = frames
+        self._loop = asyncio.get_running_loop()
+        self._moved = asyncio.Event()
+        self._until = asked.decision.until
+        self._deadline = self._loop.time() + asked.seconds
+        self._next_bookmark = self._bookmark_time()
+        self._first = asked.view.form.shape is Shape.TABLE  # the first line carries the columns
+        self._position: Position | None = None
+        self._snapshot: Snapshot | None = None
+        self._ahead = 0  # nothing at or below this RV is told: the reader was already there
+        self._identity = (
+            asked.resource.name,
+            asked.view.version,
+            asked.view.form,
+            asked.reader.columns_version,
+        )
+        self._failure: status.StatusError | None = None
+
+    def wake(self) -> None:
+        """Look again: something happened that ``run`` may be waiting for."""
+        self._moved.set()
+
+    async def open(self) -> None:
+        """Take the snapshot and the position. What can only be told inside the stream is kept for ``run``.
+
+        Raises ForbiddenError, NotSyncedError, GoneError.
+        """
+        asked, reader = self._asked, self._asked.reader
+        reader.require_served()
+        interest = asked.selection.interest(asked.namespace)
+        try:
+            if asked.initial:
+                await fresh(reader, asked.resource_version, seconds=self._context.settings.freshness_seconds)
+                reader.require_served()
+                self._snapshot = reader.snapshot(asked.namespace)
+                self._position = reader.follow(self.wake, interest)
+            elif asked.resource_version == 0:
+                self._position = reader.follow(self.wake, interest)
+            else:
+                if asked.resource_version > reader.resource_version:
+                    self._ahead = asked.resource_version
+                self._position = reader.subscribe(asked.resource_version, self.wake, interest)
+        except (ExpiredError, TooLargeResourceVersionError) as error:
+            self._failure = status.from_error(error)
+
+    async def run(self, output: Output) -> None:
+        """Tell everything until the deadline, an error or the client's leave. Never raises StreamEndedError."""
+        cancels = [
+            self._context.lifecycle.on_change(self.wake),
+            self._context.catalog.on_change(self.wake),
+        ]
+        try:
+            if self._failure is None:
+                await self._tell(output)
+            if self._failure is not None and not output.gone:
+                await self._send(output, [b'{"type":"ERROR","object":%s}\n' % self._failure.body])
+        finally:
+            for cancel in cancels:
+                cancel()
+            if self._position is not None:
+                self._position.close()
+
+    def close(self) -> None:
+        """Leave the journal without having run."""
+        if self._position is not None:
+            self._position.close()
+
+    async def _tell(self, output: Output) -> None:
+        if self._snapshot is not None:
+            await self._tell_snapshot(output, self._snapshot)
+            self._snapshot = None  # it may be the only thing that keeps an old state in memory
+        while not output.gone and self._failure is None:
+            self._moved.clear()
+            try:
+                told = await self._tell_changes(output)
+            except GoneError:
+                return
+            except StreamEndedError as error:
+                self._failure = status.from_error(error)
+                return
+            if told:
+                continue
+            now = self._loop.time()
+            if self._context.lifecycle.closing:
+                self._deadline = min(self._deadline, now + random() * self._context.lifecycle.spread_seconds)  # noqa: S311
+            if now >= self._deadline or not self._current():
+                return
+            if now >= self._until and not await self._still_allowed():
+                return
+            if self._asked.bookmarks and now >= self._next_bookmark:
+                self._next_bookmark = self._bookmark_time()
+                await self._tell_bookmark(output)
+                continue
+            await self._wait(min(self._deadline, self._until, self._next_bookmark) - now)
+
+    async def _tell_snapshot(self, output: Output, snapshot: Snapshot) -> None:
+        view, selection = self._asked.view, self._asked.selection
+        lines: list[bytes] = []
+        size = 0
+        now = self._context.wall()
+        for count, held in enumerate(snapshot.objects, 1):
+            if selection.matches(held):
+                line = view.event("ADDED", held, now, columns=self._first)
+                self._first = False
+                lines.append(line)
+                size += len(line)
+            if size >= BATCH_BYTES or count % BATCH_CHANGES == 0:
+                await self._send(output, lines)
+                lines, size = [], 0
+                await asyncio.sleep(0)
+                if output.gone:
+                    return
+        if self._asked.bookmarks:
+            lines.append(view.bookmark(snapshot.resource_version, initial_end=True, columns=self._first))
+            self._first = False
+        await self._send(output, lines)
+
+    async def _tell_changes(self, output: Output) -> bool:
+        """One batch; whether there was anything to read."""
+        position = self._position
+        assert position is not None, "open() made one or a failure"  # noqa: S101
+        if self._ahead and self._asked.reader.journal.inside_gap(self._ahead):
+            raise ExpiredError(self._ahead, self._asked.reader.journal.oldest)
+        if not position.pending:
+            return False
+        changes = position.read(BATCH_CHANGES)
+        lines: list[bytes] = []
+        size = 0
+        now = self._context.wall()
+        for change in changes:
+            type_ = self._type(change)
+            if type_ is None:
+                continue
+            line = self._frames.line(type_, change, self._asked.view, self._identity, now, columns=self._first)
+            self._first = False
+            lines.append(line)
+            size += len(line)
+            if size >= BATCH_BYTES:
+                await self._send(output, lines)
+                lines, size = [], 0
+                if output.gone:
+                    return False
+        await self._send(output, lines)
+        if len(changes) == BATCH_CHANGES:
+            await asyncio.sleep(0)  # a long replay must not hold up those who wait for one event
+        return True
+
+    def _type(self, change: Change) -> str | None:
+        """How this reader hears a change, or None."""
+        asked = self._asked
+        if change.resource_version <= self._ahead:
+            return None
+        if asked.namespace is not None and change.object.namespace != asked.namespace:
+            return None
+        selection = asked.selection
+        if selection.empty:
+            return change.type.value
+        new = change.new
+        before = change.old is not None and selection.matches(change.old)
+        after = new is not None and selection.matches(new)
+        if after:
+            return "MODIFIED" if before else "ADDED"
+        return "DELETED" if before else None
+
+    async def _tell_bookmark(self, output: Output) -> None:
+        position = self._position
+        assert position is not None, "open() made one or a failure"  # noqa: S101
+        resource_version = position.resource_version
+        if resource_version <= self._ahead and self._asked.reader.resource_version < self._ahead:
+            return  # not there yet: nothing is known about what this reader has
+        line = self._asked.view.bookmark(resource_version, initial_end=False, columns=self._first)
+        self._first = False
+        await self._send(output, [line])
+
+    async def _send(self, output: Output, lines: list[bytes]) -> None:
+        if lines:
+            async with asyncio.timeout(SEND_SECONDS):
+                await output.send(lines)
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(max(seconds, 0.0)):
+                await self._moved.wait()
+        except TimeoutError:
+            pass
+
+    async def _still_allowed(self) -> bool:
+        decision = await self._asked.ask_again()
+        if isinstance(decision, Allow):
+            self._until = decision.until
+            return True
+        reason = decision.reason if hasattr(decision, "reason") else ""
+        self._failure = status.forbidden(reason, resource=self._asked.resource.plural, group=self._asked.resource.group)
+        return False
+
+    def _current(self) -> bool:
+        """Whether the resource is still what it was; a changed definition ends its watches, as upstream's do."""
+        entry = self._context.catalog.get(self._asked.resource.name)
+        return entry is not None and entry.resource == self._asked.resource
+
+    def _bookmark_time(self) -> float:
+        now = self._loop.time()
+        before_deadline = self._deadline - BOOKMARK_BEFORE_DEADLINE_SECONDS
+        # Readers that came together do not all want theirs in the same moment.
+        usual = now + BOOKMARK_SECONDS * (1 - 0.1 * random())  # noqa: S311
+        return before_deadline if now < before_deadline < usual else usual
