@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
@@ -13,6 +14,9 @@ import pytest
 # Examples are not timed: two cores are shared with whatever else runs, and a slow one proves nothing.
 hypothesis.settings.register_profile("kubemirror", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("kubemirror")
+
+# Else pytest-asyncio, which puts back the loop it found, makes one to find (Python 3.11) and never closes it.
+asyncio.set_event_loop(None)
 
 
 @pytest.fixture
