@@ -94,8 +94,8 @@ class _SelectableField(_Struct):
 
 
 class _Subresources(_Struct):
-    status: msgspec.Raw | None = None
-    scale: msgspec.Raw | None = None
+    status: dict[str, msgspec.Raw] | None = None
+    scale: dict[str, msgspec.Raw] | None = None
 
 
 class _Version(_Struct):

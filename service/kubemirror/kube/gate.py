@@ -19,6 +19,9 @@ from kubemirror.kube.transport import ByteStream, Response, Transport
 CONCURRENT_LISTS = 4
 # A WatchList that does not come to its end keeps others waiting at most this long, in seconds.
 LONGEST_HOLD_SECONDS = 30.0
+# And nobody waits longer than this for a turn: the aim is to spread lists, never to starve one. A reflector
+# counts the wait as part of its 65 s for an answer's headers.
+LONGEST_WAIT_SECONDS = 15.0
 
 _END = b"k8s.io/initial-events-end"
 
@@ -62,7 +65,12 @@ class _Slot:
         self._timer: asyncio.TimerHandle | None = None
 
     async def take(self) -> None:
-        await self._slots.acquire()
+        """Wait for a turn, or for LONGEST_WAIT_SECONDS: then go without one."""
+        try:
+            async with asyncio.timeout(LONGEST_WAIT_SECONDS):
+                await self._slots.acquire()
+        except TimeoutError:
+            return
         self._timer = asyncio.get_running_loop().call_later(LONGEST_HOLD_SECONDS, self.leave)
 
     def leave(self) -> None:

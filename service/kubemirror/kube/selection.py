@@ -41,7 +41,7 @@ DEFINITIONS = Resource(
     singular="customresourcedefinition",
     kind="CustomResourceDefinition",
     namespaced=False,
-    versions=(ServedVersion("v1", storage_version_hash=storage_version_hash(GROUP, "v1", "CustomResourceDefinition")),),
+    versions=(ServedVersion("v1"),),  # its storage version is an older one: discovery tells the hash
     short_names=("crd", "crds"),
     categories=("api-extensions",),
     subresources=("status",),
@@ -115,7 +115,7 @@ class Choice:
     def __post_init__(self) -> None:
         for name in (*self.mirror, *self.exclude):
             rest = name.removeprefix("*.")
-            if not rest or "*" in rest or "/" in rest or rest != rest.strip(" ."):
+            if not rest or "*" in rest or "/" in rest or rest != rest.strip() or rest[0] == ".":
                 raise ConfigError(
                     f"{name!r} is no resource: write a name as kubectl takes it (resource[.version][.group]) or *.group"
                 )

@@ -1,0 +1,422 @@
+"""The mirror: one reflector per wanted resource (and namespace), kept in step with what the API server has.
+
+Three sources move it: discovery, the store of CustomResourceDefinitions (itself one of the mirrored stores),
+and the stores' own phases. Each of them only says "ask again": the selection (kube/selection.py) is computed
+anew and compared with what runs, so no order of events can leave a difference behind. An event that changes
+nothing in the selection (status noise of a definition) does nothing.
+
+What becomes of a running store when its resource changes:
+
+    short names, categories, a version added              entry replaced, streams live on
+    printer columns of the mirrored version               so too, and its cells are listed again
+    mirrored version, kind, scope, a served version gone  superseded: streams end with 410, a new store
+    another definition under the same name (uid)          DELETED for each object, end; a new store
+    definition deleted, resource gone                     DELETED for each object, end; entry leaves
+
+An entry leaves the catalog at once, because the catalog is what discovery tells; a name given by ``--mirror``
+stays as a placeholder without versions, GONE with the reason, so that status shows what is missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from random import Random
+
+import structlog
+
+from kubemirror.kube.definitions import Definition, definition
+from kubemirror.kube.discovery import Discovered, Discovery, DiscoveryError
+from kubemirror.kube.gate import Gate
+from kubemirror.kube.mirrored import MakeReflector, Mirrored, ReflectedStore, Reflecting, merged, replaced_because
+from kubemirror.kube.order import discovery_order, group_positions
+from kubemirror.kube.reflector import Reflector, ReflectorOptions
+from kubemirror.kube.selection import DEFINITIONS, SECRETS, Choice, Missing, Wanted
+from kubemirror.kube.transport import Transport
+from kubemirror.settings import Settings
+from kubemirror.state.catalog import ALL_NAMESPACES, Catalog, Entry, Resource
+from kubemirror.state.events import Phase, PhaseChange
+from kubemirror.state.objects import Object
+from kubemirror.state.store import Reader, Writer
+
+log = structlog.get_logger(__name__)
+
+# Discovery is read again after this long (± a fifth): what is not a CRD changes with upgrades and APIServices.
+DISCOVERY_SECONDS = 600.0
+# While something is missing, stale, or only discovery tells of new custom resources. A 304 costs next to nothing.
+IMPATIENT_SECONDS = 30.0
+# At least this long between two readings, however many stores turn GONE at once.
+LEAST_SECONDS = 5.0
+# client-go's numbers: 0.8 s doubling to 30 s, each up to twice as long by chance.
+FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS = 0.8, 30.0
+# Reflectors that start together are spread by this much each: 200 requests a second at most.
+SPREAD_SECONDS = 0.005
+# A definition is Established a moment before its resource is served (5 s on other API servers of an HA control
+# plane): until then a LIST is 404, and these are the seconds after which it is asked again.
+IMPATIENCE_SECONDS = (0.2, 0.4, 0.8, 1.6, 3.0, 5.0, 10.0)
+# New printer columns reach the API server's handlers a moment after the definition's event, with no other sign.
+COLUMNS_SECONDS = (0.0, 1.0, 6.0)
+
+
+class Mirror:
+    """Fills ``catalog`` and keeps it filled. Implements state.upstream.Refresh."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        settings: Settings,
+        catalog: Catalog,
+        clock: Callable[[], float],
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        random: Random | None = None,
+        reflector: MakeReflector = Reflector,
+    ) -> None:
+        """clock: monotonic seconds, the stores'. Raises ConfigError for a name that cannot be one."""
+        self._gate = Gate(transport)
+        self._settings = settings
+        self._catalog = catalog
+        self._clock = clock
+        self._sleep = sleep
+        self._random = random or Random()  # noqa: S311 - jitter, not secrets
+        self._make_reflector = reflector
+        self._choice = Choice(mirror=settings.mirror, exclude=settings.exclude, namespaces=settings.namespace)
+        self._options = ReflectorOptions.of(settings)
+        self._discovery = Discovery(transport)
+        self._discovered: Discovered | None = None
+        self._failure = ""
+        self._hashes: dict[tuple[str, str], Mapping[str, str]] = {}
+        # By name; empty until first listed; None while they cannot be read.
+        self._definitions: dict[str, Definition] | None = {} if self._choice.reads_definitions else None
+        self._read: dict[str, tuple[Object, Definition | None]] = {}
+        self._definitions_version = -1
+        self._started = False  # whether the custom resources there at start have been seen
+        self._mirrored: dict[str, Mirrored] = {}
+        self._placeholders: dict[str, Writer] = {}
+        self._look_again = asyncio.Event()
+        self._group_order: tuple[tuple[str, ...], frozenset[str]] = ((), frozenset())
+        self._tasks: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Mirror until cancelled. A dead reflector ends this with that reflector's exception."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                self._reconcile()  # Deployments and definitions wait for no discovery
+                tasks.create_task(self._discover(), name="discovery")
+        except BaseExceptionGroup as died:
+            for other in died.exceptions[1:]:
+                log.error("mirror.task_died_too", error=repr(other))
+            raise died.exceptions[0] from None
+
+    async def refresh(self, name: str | None) -> list[str]:
+        """List the named resource (None: everything, discovery included) again now; the names that will be.
+
+        Empty for a name that is not mirrored. Several asks before the list begins are one list.
+        """
+        if name is None:
+            chosen = list(self._mirrored)
+            self._look_again.set()
+        else:
+            entry = self._catalog.find(name)
+            chosen = [entry.resource.name] if entry is not None else []
+            if entry is not None and entry.resource.name not in self._mirrored:
+                self._look_again.set()
+        for each in chosen:
+            mirrored = self._mirrored.get(each)
+            for store in mirrored.stores.values() if mirrored is not None else ():
+                store.reflector.refresh("refresh")
+        return sorted(chosen)
+
+    # -- discovery ------------------------------------------------------------------------------------
+
+    async def _discover(self) -> None:
+        failures = 0
+        while True:
+            self._look_again.clear()
+            try:
+                self._discovered = await self._discovery.read()
+            except DiscoveryError as error:
+                if str(error) != self._failure:
+                    log.warning("discovery.failed", reason=str(error))
+                self._failure = str(error)
+                pause = min(LAST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2**failures) * (1 + self._random.random())
+                failures = min(failures + 1, 10)
+                self._reconcile()
+                await self._sleep(pause)
+                continue
+            if failures:
+                log.info("discovery.recovered", failures=failures)
+            failures, self._failure = 0, ""
+            self._reconcile()
+            await self._read_hashes()
+            await self._pause()
+
+    async def _pause(self) -> None:
+        wanting = self._placeholders or self._definitions is None or self._catalog.stale_groups
+        seconds = (IMPATIENT_SECONDS if wanting else DISCOVERY_SECONDS) * self._random.uniform(0.8, 1.2)
+        await self._sleep(LEAST_SECONDS)
+        try:
+            async with asyncio.timeout(seconds - LEAST_SECONDS):
+                await self._look_again.wait()
+        except TimeoutError:
+            pass
+
+    async def _read_hashes(self) -> None:
+        """storageVersionHash of what no definition tells it of."""
+        wanted = {
+            (mirrored.wanted.resource.group, mirrored.wanted.resource.version)
+            for mirrored in self._mirrored.values()
+            if not mirrored.wanted.resource.uid
+        }
+        read = {identity: await self._discovery.storage_version_hashes(*identity) for identity in sorted(wanted)}
+        if read != self._hashes:
+            self._hashes = read
+            self._reconcile()
+
+    # -- definitions ----------------------------------------------------------------------------------
+
+    def _definitions_moved(self, reader: Reader) -> None:
+        """The definitions' store moved; called for every event and bookmark, so the common case is one look."""
+        if reader.phase is Phase.FORBIDDEN or reader.phase is Phase.GONE:
+            if self._definitions is not None:
+                self._definitions, self._definitions_version = None, -1
+                self._look_again.set()
+                self._reconcile()
+        elif reader.synced and reader.version() != self._definitions_version:
+            self._definitions_version = reader.version()
+            before = self._definitions
+            self._definitions = self._read_definitions(reader)
+            if self._definitions != before or not self._started:
+                for name in (before or {}).keys() - self._definitions.keys():
+                    if self._discovered is not None:
+                        self._discovered = self._discovered.without(name)
+                self._reconcile()
+
+    def _read_definitions(self, reader: Reader) -> dict[str, Definition]:
+        read: dict[str, tuple[Object, Definition | None]] = {}
+        for held in reader.snapshot().objects:
+            known = self._read.get(held.name)
+            if known is not None and known[0] is held:
+                read[held.name] = known
+                continue
+            try:
+                read[held.name] = held, definition(held.raw)
+            except ValueError as error:
+                log.warning("definition.unreadable", name=held.name, error=held.error or str(error))
+                read[held.name] = held, None
+        self._read = read
+        return {name: each for name, (_, each) in read.items() if each is not None}
+
+    # -- what runs, made what is wanted ---------------------------------------------------------------
+
+    def _reconcile(self) -> None:
+        """Make what runs what is wanted; synchronous, so that no reader sees a step of it."""
+        selection = self._choice.select(self._discovered, self._definitions, failure=self._failure)
+        wanted = {each.resource.name: self._with_hashes(each) for each in selection.wanted}
+        for name in [name for name in self._mirrored if name not in wanted]:
+            self._end(name)
+        # Readiness counts the custom resources that are there when they are first known, not those found later.
+        customs_known = self._customs_known()
+        provisional = customs_known and not self._started
+        fresh = sum(name not in self._mirrored for name in wanted)
+        for each in wanted.values():
+            self._follow(each, spread=fresh * SPREAD_SECONDS, provisional=provisional)
+        self._started = self._started or customs_known
+        self._place(selection.missing)
+        self._tell_stale()
+        self._tell_order()
+
+    def _customs_known(self) -> bool:
+        if self._definitions is None:
+            return self._discovered is not None
+        mirrored = self._mirrored.get(DEFINITIONS.name)
+        return mirrored is not None and all(store.writer.reader.synced for store in mirrored.stores.values())
+
+    def _with_hashes(self, wanted: Wanted) -> Wanted:
+        resource = wanted.resource
+        found = self._hashes.get((resource.group, resource.version), {}).get(resource.plural)
+        if resource.uid or not found:
+            return wanted
+        versions = tuple(replace(served, storage_version_hash=found) for served in resource.versions)
+        return replace(wanted, resource=replace(resource, versions=versions))
+
+    def _follow(self, wanted: Wanted, *, spread: float, provisional: bool) -> None:
+        name = wanted.resource.name
+        mirrored = self._mirrored.get(name)
+        if mirrored is not None:
+            held = mirrored.wanted.resource
+            wanted = replace(wanted, resource=merged(held, wanted.resource))
+            if wanted == mirrored.wanted:
+                return
+            replaced = replaced_because(held, wanted.resource)
+            if not replaced:
+                self._amend(mirrored, wanted)
+                return
+            recreated = held.uid != wanted.resource.uid and bool(held.uid)
+            log.info("resource.replaced", resource=name, reason=replaced)
+            for store in mirrored.stores.values():
+                store.stop()
+                if recreated:
+                    store.writer.handle(PhaseChange(Phase.GONE, replaced))
+                else:
+                    store.writer.supersede(replaced)
+            provisional = False
+        self._begin(wanted, spread=spread, provisional=provisional and wanted.resource.custom)
+
+    def _begin(self, wanted: Wanted, *, spread: float, provisional: bool) -> None:
+        resource = wanted.resource
+        if resource.name == SECRETS:
+            log.warning("secrets.mirrored", held="apiVersion, kind and metadata only", reason="named by --mirror")
+        stores = {
+            namespace: self._reflect(resource, namespace, delay=self._random.uniform(0, spread))
+            for namespace in wanted.namespaces
+        }
+        entry = Entry(
+            resource,
+            {namespace: store.writer.reader for namespace, store in stores.items()},
+            required=wanted.required or provisional,
+        )
+        mirrored = Mirrored(wanted, entry, stores, provisional)
+        self._mirrored[resource.name] = mirrored
+        for store in stores.values():
+            store.listening.append(store.writer.reader.on_progress(partial(self._moved, mirrored, store)))
+        if resource.name == DEFINITIONS.name:
+            reader = stores[ALL_NAMESPACES].writer.reader
+            stores[ALL_NAMESPACES].listening.append(reader.on_progress(partial(self._definitions_moved, reader)))
+        self._catalog.put(entry)
+        log.info("resource.mirrored", resource=resource.name, version=resource.version, namespaces=list(stores))
+
+    def _reflect(self, resource: Resource, namespace: str, *, delay: float) -> ReflectedStore:
+        settings = self._settings
+        writer = Writer(
+            clock=self._clock,
+            journal_window=settings.journal_seconds,
+            journal_least_bytes=settings.journal_bytes,
+        )
+        reflector = self._make_reflector(
+            transport=self._gate,
+            resource=resource,
+            writer=writer,
+            namespace=namespace,
+            options=self._options,
+            clock=self._clock,
+            sleep=self._sleep,
+            random=self._random,
+        )
+        store = ReflectedStore(writer, reflector)
+        where = f"{resource.name}/{namespace}" if namespace else resource.name
+        store.task(self._spawn(_guarded(reflector, where, partial(self._sleep, delay)), f"reflector {where}"))
+        return store
+
+    def _amend(self, mirrored: Mirrored, wanted: Wanted) -> None:
+        """Only what is told of the resource changed; its stores and streams live on."""
+        before, after = mirrored.wanted.resource, wanted.resource
+        mirrored.wanted = wanted
+        mirrored.entry = Entry(after, mirrored.entry.stores, required=wanted.required or mirrored.provisional)
+        self._catalog.put(mirrored.entry)
+        old, new = before.served(before.version), after.served(after.version)
+        if before.custom and old is not None and new is not None and old.columns != new.columns:
+            log.info("resource.columns_changed", resource=after.name)
+            for store in mirrored.stores.values():
+                store.task(self._spawn(self._list_columns(store), f"columns {after.name}"))
+
+    async def _list_columns(self, store: ReflectedStore) -> None:
+        for seconds in COLUMNS_SECONDS:
+            await self._sleep(seconds)
+            store.reflector.refresh("columns")
+
+    def _end(self, name: str) -> None:
+        mirrored = self._mirrored.pop(name)
+        reason = f"{name} is no longer there" + (
+            ": its CustomResourceDefinition was deleted or serves no version" if mirrored.wanted.resource.custom else ""
+        )
+        log.info("resource.gone", resource=name, reason=reason)
+        for store in mirrored.stores.values():
+            store.stop()
+            store.writer.handle(PhaseChange(Phase.GONE, reason))
+        self._catalog.remove(name)
+
+    # -- phases ---------------------------------------------------------------------------------------
+
+    def _moved(self, mirrored: Mirrored, store: ReflectedStore) -> None:
+        """A store moved; called for every event and bookmark, so the common case is two looks."""
+        if mirrored.provisional and mirrored.answered:
+            mirrored.provisional = False
+            mirrored.entry.required = mirrored.wanted.required
+        phase = store.writer.reader.phase
+        if phase is store.phase:
+            return
+        store.phase = phase
+        if phase is not Phase.GONE:
+            store.calm()
+        elif mirrored.wanted.resource.uid:
+            store.hurry(self._spawn(self._hurry(store), f"hurry {mirrored.wanted.resource.name}"))
+        else:
+            self._look_again.set()
+
+    async def _hurry(self, store: ReflectedStore) -> None:
+        """Its definition says that it is there: do not leave it to the backoff."""
+        for seconds in IMPATIENCE_SECONDS:
+            await self._sleep(seconds)
+            store.reflector.refresh("established")
+
+    # -- what is told beside the entries --------------------------------------------------------------
+
+    def _place(self, missing: Iterable[Missing]) -> None:
+        """A placeholder for each ``--mirror`` that names nothing."""
+        absent = {each.name: each for each in missing}
+        for name in [name for name in self._placeholders if name not in absent]:
+            del self._placeholders[name]
+            if name not in self._mirrored:
+                self._catalog.remove(name)
+        for name, each in absent.items():
+            writer = self._placeholders.get(name)
+            if writer is None:
+                writer = self._placeholders[name] = Writer(clock=self._clock)
+                resource = Resource(
+                    group="", version="", plural=name, singular=name, kind=name, namespaced=False, versions=()
+                )
+                self._catalog.put(Entry(resource, {ALL_NAMESPACES: writer.reader}, required=True))
+            phase = Phase.GONE if each.certain else Phase.INIT
+            if (phase, each.reason) != (writer.reader.phase, writer.reader.reason):
+                if each.certain:
+                    log.warning("resource.missing", name=name, reason=each.reason)
+                writer.handle(PhaseChange(phase, each.reason))
+
+    def _tell_stale(self) -> None:
+        """Group versions that are mirrored, or asked for, and whose discovery fails."""
+        stale: dict[tuple[str, str], str] = {}
+        if self._discovered is not None:
+            groups = {mirrored.wanted.resource.group for mirrored in self._mirrored.values()}
+            groups |= {name.lower().partition(".")[2] for name in self._placeholders}
+            stale = {identity: why for identity, why in self._discovered.stale.items() if identity[0] in groups}
+        told = {identity: state.reason for identity, state in self._catalog.stale_groups.items()}
+        for identity in told.keys() - stale.keys():
+            self._catalog.mark_stale(*identity, None)
+        for identity, reason in stale.items():
+            if told.get(identity) != reason:
+                log.warning("discovery.stale", group=identity[0], version=identity[1], reason=reason)
+                self._catalog.mark_stale(*identity, reason)
+
+    def _tell_order(self) -> None:
+        groups = self._discovered.groups if self._discovered is not None else ()
+        custom = frozenset(
+            mirrored.wanted.resource.group for mirrored in self._mirrored.values() if mirrored.wanted.resource.custom
+        )
+        if (groups, custom) != self._group_order:
+            self._group_order = groups, custom
+            self._catalog.order_by(partial(discovery_order, group_positions(groups, custom)))
+
+    def _spawn(self, coroutine: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        if self._tasks is None:
+            raise RuntimeError("the mirror does not run")
+        return self._tasks.create_task(coroutine, name=name)
+
+
+async def _guarded(reflector: Reflecting, where: str, wait: Callable[[], Awaitable[None]]) -> None:
+    await wait()
+    await reflector.run()
+    raise RuntimeError(f"the reflector of {where} ended by itself")
