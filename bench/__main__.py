@@ -8,18 +8,25 @@ import tempfile
 from pathlib import Path
 
 from bench import measures, report
+from bench.objects import LARGE_BYTES, SMALL_BYTES
 from bench.processes import cores
 
 _ROOT = Path(__file__).parent.parent
+
+
+def _shape(text: str) -> tuple[int, int]:
+    count, _, size = text.partition(":")
+    return int(count), int(size or LARGE_BYTES)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
         "--objects",
-        type=int,
+        type=_shape,
         nargs="+",
-        default=[10_000, 100_000],
+        metavar="COUNT:BYTES",
+        default=[(10_000, LARGE_BYTES), (100_000, SMALL_BYTES)],
         help="Deployments of the API server, a mirror each; events and requests are measured with the first",
     )
     parser.add_argument("--rounds", type=int, default=3, help="alternating rounds of each request row")
@@ -34,15 +41,15 @@ def main() -> int:
         run = measures.Run(
             where,
             Path(folder),
-            detailed=arguments.objects[0],
+            detailed=arguments.objects[0][0],
             rounds=arguments.rounds,
             load_seconds=arguments.seconds,
         )
         unit = measures.json_pass(run)
         run.row("json pass: loads + dumps of one 4.6 kB Deployment", unit, "µs", note="the yardstick")
         empty = measures.empty_mirror(run)
-        for objects in arguments.objects:
-            measures.sync(run, objects, empty, unit=unit)
+        for objects, object_bytes in arguments.objects:
+            measures.sync(run, objects, object_bytes, empty, unit=unit)
     print("\n" + report.text(run.rows))
     document = None if arguments.no_document else _ROOT / "docs" / "performance.md"
     report.write(run.rows, folder=arguments.output, document=document)

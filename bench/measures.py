@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.bare import answering
 from bench.load import load
 from bench.mirror import Mirror, Upstream, mirror, ready, upstream
-from bench.objects import deployment, encode
+from bench.objects import LARGE_BYTES, deployment, encode
 from bench.processes import Cores, wait_until
 
 MB = 1_000_000
@@ -78,14 +78,14 @@ def json_pass(run: Run) -> float:
     return statistics.median(taken)
 
 
-def sync(run: Run, objects: int, empty: tuple[float, float], *, unit: float) -> None:
+def sync(run: Run, objects: int, object_bytes: int, empty: tuple[float, float], *, unit: float) -> None:
     """CPU from start to ready, less that of a mirror of an empty server; memory two seconds later.
 
     Two mirrors one after the other: the first is only watched from outside for stalls, the second is
     measured undisturbed. unit: the json pass, microseconds.
     """
     base_cpu, base_resident = empty
-    with upstream(objects, cores=run.cores, folder=run.folder) as server:
+    with upstream(objects, object_bytes, cores=run.cores, folder=run.folder) as server:
         sent = sum(len(encode(item)) for item in _sample(server)) / _SAMPLE
         with mirror(server, cores=run.cores, folder=run.folder, name=f"stalls-{objects}", wait=False) as watched:
             stall = longest_stall(watched)
@@ -127,7 +127,7 @@ def sync(run: Run, objects: int, empty: tuple[float, float], *, unit: float) -> 
 def empty_mirror(run: Run) -> tuple[float, float]:
     """CPU seconds until ready, and resident bytes, of a mirror of a server without Deployments of ours."""
     with (
-        upstream(0, cores=run.cores, folder=run.folder) as server,
+        upstream(0, LARGE_BYTES, cores=run.cores, folder=run.folder) as server,
         mirror(server, cores=run.cores, folder=run.folder, name="empty") as idle,
     ):
         time.sleep(2)

@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
-
 from bench.processes import Cores, Process, python, running, wait_until
 
 # Filling 100,000 objects takes the demo server about a minute on a slow core.
@@ -63,24 +61,18 @@ class Mirror:
 
 
 @contextlib.contextmanager
-def upstream(objects: int, *, cores: Cores, folder: Path) -> Iterator[Upstream]:
+def upstream(objects: int, object_bytes: int, *, cores: Cores, folder: Path) -> Iterator[Upstream]:
     """A filled API server that speaks TLS, on the cores beside the measured one."""
     kubeconfig = folder / f"upstream-{objects}.kubeconfig"
-    command = python(
-        *("-m", "kubemirror", "demo-server", "--port", "0", "--tls", "--no-life"),
-        *("--objects", str(objects), "--kubeconfig", str(kubeconfig)),
-    )
+    command = python("-m", "bench.upstream", str(objects), str(object_bytes), str(kubeconfig))
     with running(f"upstream-{objects}", command, on=cores.others, folder=folder) as process:
-        wait_until("the demo server's kubeconfig", kubeconfig.exists, seconds=_FILL_SECONDS, every=0.1, process=process)
         process.first_line(seconds=_FILL_SECONDS)
-        config = yaml.safe_load(kubeconfig.read_text())
+        config = json.loads(kubeconfig.read_text())
         cluster = config["clusters"][0]["cluster"]
         user = config["users"][0]["user"]
-        tls = ssl.create_default_context(
-            cafile=cluster.get("certificate-authority"),
-            cadata=_decoded(cluster.get("certificate-authority-data")),
-        )
-        yield Upstream(process, kubeconfig, cluster["server"], user.get("token", ""), tls)
+        authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+        tls = ssl.create_default_context(cadata=authority)
+        yield Upstream(process, kubeconfig, cluster["server"], user["token"], tls)
 
 
 @contextlib.contextmanager
@@ -106,7 +98,3 @@ def ready(url: str) -> bool:
             return bool(answer.status == 200)
     except OSError:  # HTTPError among them: not ready
         return False
-
-
-def _decoded(text: str | None) -> str | None:
-    return None if text is None else base64.b64decode(text).decode()
