@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.bare import answering
 from bench.load import load
 from bench.mirror import Mirror, Upstream, mirror, ready, upstream
-from bench.objects import LARGE_BYTES, deployment, encode
+from bench.objects import OBJECT_BYTES, deployment, encode
 from bench.processes import Cores, wait_until
 
 MB = 1_000_000
@@ -127,7 +127,7 @@ def sync(run: Run, objects: int, object_bytes: int, empty: tuple[float, float], 
 def empty_mirror(run: Run) -> tuple[float, float]:
     """CPU seconds until ready, and resident bytes, of a mirror of a server without Deployments of ours."""
     with (
-        upstream(0, LARGE_BYTES, cores=run.cores, folder=run.folder) as server,
+        upstream(0, OBJECT_BYTES, cores=run.cores, folder=run.folder) as server,
         mirror(server, cores=run.cores, folder=run.folder, name="empty") as idle,
     ):
         time.sleep(2)
