@@ -10,13 +10,20 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 1024 * 1024
 
+
+def _parted(value: object) -> object:
+    """Lists in variables are comma-separated: KUBEMIRROR_MIRROR=pods,services."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parted)]
 # Names without a group are the core group's; any name kubectl takes works here too.
-Resources = Annotated[tuple[str, ...], NoDecode]
+Resources = Names
 
 
 class Access(StrEnum):
@@ -83,6 +90,17 @@ class Settings(BaseSettings):
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     access: Access | None = Field(None, description="Who is answered: local (default; loopback bind only) or open.")
     root_path: str = Field("", description="Base path under which a proxy serves this.")
+    trusted_proxies: Names = Field(
+        ("127.0.0.1", "::1"),
+        description="Address or network of a proxy whose X-Forwarded-* headers are believed (repeatable).",
+    )
+    allow_host: Names = Field(
+        (),
+        description="Further Host header that a loopback bind answers to (repeatable): a guard against rebinding.",
+    )
+    allow_origin: Names = Field(
+        (), description="Further Origin whose pages may open WebSockets here (repeatable), as scheme://host[:port]."
+    )
     tls_cert: Path | None = Field(None, description="Certificate chain to serve with.")
     tls_key: Path | None = Field(None, description="Its private key.")
     workers: int = Field(
@@ -93,6 +111,11 @@ class Settings(BaseSettings):
     )
     freshness_seconds: float = Field(
         3.0, ge=0, description="How long a read waits for a resourceVersion ahead of the mirror; upstream's number."
+    )
+    max_streams: int = Field(
+        12_000,
+        ge=1,
+        description="Open push streams and watches at most; beyond it 429 (10,000 readers are the aim, with headroom).",
     )
     shutdown_seconds: float = Field(
         20.0,

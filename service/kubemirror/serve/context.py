@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kubemirror.access.authorizer import Authenticator, Authorizer
+from kubemirror.serve.lag import LoopLag
 from kubemirror.settings import Settings
 from kubemirror.state.catalog import Catalog
 from kubemirror.state.upstream import Upstream
@@ -16,7 +18,10 @@ class Lifecycle:
     """Where the process stands; read by readiness and by every stream."""
 
     stopping: bool = False  # SIGTERM came: readiness fails, new requests are still answered for a while
-    closing: bool = False  # streams end now
+    closing: bool = False  # streams end now, each at a moment of its own within ``spread_seconds``
+    spread_seconds: float = 0.0
+    pressed: bool = False  # memory is nearly used up: no new streams
+    tasks: dict[str, asyncio.Task[object]] = field(default_factory=dict)  # must live as long as the process
     _listeners: dict[object, Callable[[], None]] = field(default_factory=dict)
 
     def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
@@ -29,7 +34,8 @@ class Lifecycle:
         self.stopping = True
         self._moved()
 
-    def close(self) -> None:
+    def close(self, *, spread_seconds: float = 0.0) -> None:
+        self.spread_seconds = spread_seconds
         self.stopping = self.closing = True
         self._moved()
 
@@ -53,3 +59,4 @@ class Context:
     clock: Callable[[], float]
     wall: Callable[[], float]
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
+    lag: LoopLag = field(default_factory=LoopLag)

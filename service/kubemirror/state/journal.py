@@ -226,11 +226,13 @@ class Journal:
         An RV ahead of the journal is legal: the reader's cursor starts there, and it is the reader that
         drops what it is told at or below that RV.
         """
-        position = Position(self, self.after(resource_version), resource_version, interest, wake)
-        self._readers.setdefault(interest, {})[position] = None
-        if interest.label is not None:
-            self._label_names[interest.label[0]] += 1
-        return position
+        return self._join(Position(self, self.after(resource_version), resource_version, interest, wake))
+
+    def follow(self, wake: Callable[[], None], interest: Interest = EVERYTHING) -> Position:
+        """A position at the end, for whoever has just taken a snapshot; never expired, an open gap included."""
+        if self.ended is not None:
+            raise self.ended
+        return self._join(Position(self, self.end, self.resource_version, interest, wake))
 
     def append(self, change: Change) -> None:
         """Write one record, wake whom it concerns, and trim."""
@@ -250,9 +252,14 @@ class Journal:
                 position._wake()
         self.trim(change.at)
 
+    @property
+    def gap_is_open(self) -> bool:
+        """Whether what is written now is the outcome of a stretch that was not watched."""
+        return bool(self.gaps) and self.gaps[-1].high is None
+
     def open_gap(self) -> None:
         """From here on, what is written is the outcome of a stretch that was not watched."""
-        if not self.gaps or self.gaps[-1].high is not None:
+        if not self.gap_is_open:
             self.gaps.append(Gap(self.resource_version, None, self.end, self.end))
 
     def close_gap(self, resource_version: int) -> None:
@@ -276,6 +283,11 @@ class Journal:
             self._forget_first()
         self._forget_gaps()
 
+    def shorten(self, budget: int, now: float) -> None:
+        """Keep at most ``budget`` bytes until the writer sets its own budget again: memory is short."""
+        self.budget = min(self.budget, budget)
+        self.trim(now)
+
     def forget(self, resource_version: int) -> None:
         """Forget all records up to ``resource_version``, as etcd's compaction does."""
         while self._records and self._records[0].resource_version <= resource_version:
@@ -291,6 +303,13 @@ class Journal:
         for positions in list(self._readers.values()):
             for position in list(positions):
                 position._wake()
+
+    def _join(self, position: Position) -> Position:
+        interest = position._interest
+        self._readers.setdefault(interest, {})[position] = None
+        if interest.label is not None:
+            self._label_names[interest.label[0]] += 1
+        return position
 
     def _forget_first(self) -> None:
         record = self._records.popleft()

@@ -397,11 +397,21 @@ class Writer:
         if held is not None and held.uid == new.uid and new.resource_version <= held.resource_version:
             return  # a duplicate, or older than what is held (F19, F20)
         if held is not None and held.uid != new.uid:
-            # Deleted and created again while we looked away: two objects, so two changes.
-            self._write(ChangeType.DELETED, with_resource_version(held, self._cursor(held)), held, now)
-            held = None
+            self._replace(held, new, now)
+            return
         self._put(new)
         self._write(ChangeType.MODIFIED if held is not None else ChangeType.ADDED, new, held, now)
+
+    def _replace(self, held: Object, new: Object, now: float) -> None:
+        """Deleted and created again, and the deletion was not told: two objects, so two changes, over a gap."""
+        journal = self._store.journal
+        closed = not journal.gap_is_open
+        journal.open_gap()
+        self._write(ChangeType.DELETED, with_resource_version(held, self._cursor(held)), held, now)
+        self._put(new)
+        self._write(ChangeType.ADDED, new, None, now)
+        if closed:
+            journal.close_gap(new.resource_version)
 
     def _delete(self, final: Object, now: float) -> None:
         held = self.reader.get(final.name, final.namespace)
@@ -558,11 +568,10 @@ class Writer:
 
     def _enter(self, phase: Phase, reason: str, now: float) -> None:
         store = self._store
-        if phase is store.phase and reason == store.reason:
+        store.reason = reason
+        if phase is store.phase:
             return
-        if phase is not store.phase:
-            store.phase_since = now
-        store.phase, store.reason = phase, reason
+        store.phase, store.phase_since = phase, now
         if phase is Phase.FORBIDDEN:
             self._end(DeniedError(reason))
         elif phase is Phase.GONE:

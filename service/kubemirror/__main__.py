@@ -1,0 +1,128 @@
+"""The command line: ``kubemirror serve``, ``demo-server``, ``rbac``, ``kubeconfig``.
+
+Flags are made from the settings themselves, so that none can be forgotten: ``--kebab-case``, repeatable where
+the setting is a list. What is wrong is told in one line, with exit code 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import typing
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from kubemirror.errors import ConfigError
+from kubemirror.settings import Settings
+
+EXIT_CONFIG = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    try:
+        given = _parser().parse_args(arguments)
+        run: Any = given.run
+        return int(run(given))
+    except ConfigError as error:
+        print(f"kubemirror: {error}", file=sys.stderr)  # noqa: T201
+        return EXIT_CONFIG
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="kubemirror", description="A live, read-only mirror of a Kubernetes cluster.")
+    parser.add_argument("--version", action="version", version=f"kubemirror {version('kubemirror')}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="mirror a cluster and serve it")
+    _add_settings(serve)
+    serve.set_defaults(run=_serve)
+
+    demo = commands.add_parser("demo-server", help="run the demo cluster alone; prints its kubeconfig")
+    demo.add_argument("--port", type=int, default=0, help="port to listen on; 0 picks a free one")
+    demo.add_argument("--objects", type=int, default=0, help="fill it up to this many Deployments")
+    demo.set_defaults(run=_demo_server)
+
+    rbac = commands.add_parser("rbac", help="print the ClusterRole for what would be mirrored")
+    _add_settings(rbac)
+    rbac.set_defaults(run=_rbac)
+
+    kubeconfig = commands.add_parser("kubeconfig", help="print a kubeconfig that points at a running mirror")
+    kubeconfig.add_argument("--server", default="http://127.0.0.1:8080", help="URL of the mirror")
+    kubeconfig.add_argument("--token-file", help="file with the bearer token to send")
+    kubeconfig.add_argument("--ca", help="file with the certificate authority of the mirror")
+    kubeconfig.set_defaults(run=_kubeconfig)
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """One flag per setting; a flag that is not given leaves the variable or the default."""
+    for name, field in Settings.model_fields.items():
+        flag = f"--{name.replace('_', '-')}"
+        help_ = f"{field.description} [KUBEMIRROR_{name.upper()}]".replace("%", "%%")
+        if field.annotation is bool:
+            parser.add_argument(
+                flag, dest=name, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=help_
+            )
+        elif _is_list(field):
+            parser.add_argument(
+                flag, dest=name, action="append", default=argparse.SUPPRESS, metavar=name.upper(), help=help_
+            )
+        else:
+            parser.add_argument(flag, dest=name, default=argparse.SUPPRESS, metavar=name.upper(), help=help_)
+
+
+def _is_list(field: FieldInfo) -> bool:
+    return typing.get_origin(field.annotation) is tuple
+
+
+def settings_of(given: argparse.Namespace) -> Settings:
+    """The settings from flags, variables and defaults; ConfigError names the first that cannot be."""
+    flags = {name: value for name, value in vars(given).items() if name in Settings.model_fields}
+    try:
+        return Settings(**flags)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        flag = f"--{name.replace('_', '-')}"
+        source = flag if name in flags else f"KUBEMIRROR_{name.upper()}"
+        raise ConfigError(f"{source} {first['input']}: {first['msg']}") from None
+
+
+def _serve(given: argparse.Namespace) -> int:
+    from kubemirror.app import serve
+
+    return serve(settings_of(given))
+
+
+def _demo_server(given: argparse.Namespace) -> int:
+    from kubemirror.demo.command import demo_server
+
+    return demo_server(port=given.port, objects=given.objects)
+
+
+def _rbac(given: argparse.Namespace) -> int:
+    from kubemirror.kube.rbac import print_role
+
+    return print_role(settings_of(given))
+
+
+def _kubeconfig(given: argparse.Namespace) -> int:
+    from kubemirror.client.kubeconfig import kubeconfig
+
+    try:
+        text = kubeconfig(given.server, token_file=given.token_file, ca=given.ca)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    print(text, end="")  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

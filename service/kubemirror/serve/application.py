@@ -1,0 +1,265 @@
+"""The whole service as one ASGI callable: guards, then finished answers, then the Kubernetes API or our routes.
+
+    asked (who, from where)  ->  Host and Origin checks  ->  authentication
+      ->  /api, /apis, /openapi, /version     serve/kubernetes
+      ->  a finished answer, if its stores have not moved
+      ->  our own routes (FastAPI)
+
+Errors of every part come out in one form (rendering.py), and every request is counted once, by route.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from importlib.metadata import version
+from ipaddress import ip_address
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from kubemirror.errors import KubemirrorError
+from kubemirror.serve import (
+    contract,
+    health,
+    metrics,
+    overview,
+    refresh,
+    resources,
+    static,
+    status_page,
+    versions,
+    watch,
+)
+from kubemirror.serve.asked import Asked, asked_of
+from kubemirror.serve.context import Context
+from kubemirror.serve.kubernetes.app import kubernetes_app
+from kubemirror.serve.problems import problem_of
+from kubemirror.serve.rendering import render_error, said_of, send_status
+from kubemirror.serve.sending import send_answer, send_body
+from kubemirror.serve.serving import Serving
+from kubemirror.serve.status import StatusError, bad_request, forbidden
+
+_KUBERNETES = ("api", "apis", "openapi", "version")
+_LOOPBACK_HOSTS = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
+
+VERSION = version("kubemirror")
+
+
+def application(context: Context) -> ASGIApp:
+    """Everything a client of this mirror can reach."""
+    return Application(Serving(context))
+
+
+class Application:
+    """See the module."""
+
+    def __init__(self, serving: Serving) -> None:
+        self.serving = serving
+        self._context = serving.context
+        self._settings = serving.context.settings
+        self._kubernetes = kubernetes_app(serving.context)
+        self._site = site(serving)
+        self._loopback = is_loopback(self._settings.host)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        match scope["type"]:
+            case "lifespan":
+                await _lifespan(receive, send)
+            case "http":
+                await self._http(scope, receive, send)
+            case "websocket":
+                await self._websocket(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        asked = asked_of(scope, self._settings)
+        scope = _rebased(scope, asked)
+        code = 500
+
+        async def counted(message: Message) -> None:
+            nonlocal code
+            if message["type"] == "http.response.start":
+                code = message["status"]
+            await send(message)
+
+        try:
+            await self._dispatch(asked, scope, receive, counted)
+        finally:
+            route = asked.route or _route_of(scope, asked)
+            if not asked.stream:
+                self.serving.traffic.answered(route, _method(asked.method), code, time.perf_counter() - started)
+            else:
+                self.serving.traffic.requests[route, _method(asked.method), code] += 1
+
+    async def _dispatch(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self._check_host(asked)
+            asked.caller = await self._authenticated(scope, asked)
+        except KubemirrorError as error:
+            headers, body = render_error(problem_of(error), asked, self.serving.pages)
+            await send_body(send, problem_of(error).code, headers, body)
+            return
+        if _first_segment(asked.path) in _KUBERNETES:
+            await self._kubernetes(scope, receive, send)
+            return
+        if asked.method in ("GET", "HEAD"):
+            answer = self.serving.answers.get(asked.variant)
+            if answer is not None:
+                asked.route = answer.route
+                await send_answer(answer, asked, send)
+                return
+        await self._site(scope, receive, send)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = asked_of(scope, self._settings)
+        scope = _rebased(scope, asked)
+        try:
+            self._check_host(asked)
+            problem = watch.origin_problem(asked, self._settings.allow_origin)
+            if problem is not None:
+                raise problem
+            asked.caller = await self._authenticated(scope, asked)
+        except KubemirrorError as error:
+            await receive()
+            await send_status(problem_of(error), asked, scope, send)
+            return
+        if _first_segment(asked.path) in _KUBERNETES:
+            await self._kubernetes(scope, receive, send)
+        elif asked.path == watch.ROUTE:
+            await watch.websocket(self.serving, asked, scope, receive, send)
+        else:
+            await receive()
+            problem = StatusError(404, "NotFound", f"there is no WebSocket at {asked.path}: it is at /watch")
+            await send_status(problem, asked, scope, send)
+
+    async def _authenticated(self, scope: Scope, asked: Asked) -> Any:
+        return await self._context.authenticator.authenticate(dict(scope["headers"]), asked.peer)
+
+    def _check_host(self, asked: Asked) -> None:
+        """A loopback bind answers to its own names only: DNS rebinding makes any page's name point here.
+
+        Probes name the address they were told, so health paths answer to any.
+        """
+        if not self._loopback or asked.path in health.PATHS:
+            return
+        host = asked.headers.get("host", "")
+        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+        own = (self._settings.host, *self._settings.allow_host)
+        if not _LOOPBACK_HOSTS.fullmatch(host) and host not in own and name not in own:
+            shown = host[:100]
+            raise forbidden(f'Host "{shown}" is not answered on a loopback bind: allow it with --allow-host {shown}')
+
+
+def site(serving: Serving) -> FastAPI:
+    """Our own routes, with one form for every error."""
+    app = FastAPI(
+        title="kubemirror",
+        summary="A Kubernetes cluster's state, mirrored in memory, served read-only.",
+        version=VERSION,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for room in (versions, watch, resources, overview, health, status_page, refresh, metrics, contract, static):
+        app.include_router(room.routes(serving))
+
+    async def own(request: Request, error: Exception) -> Response:
+        if not isinstance(error, KubemirrorError):
+            raise error
+        return _error(problem_of(error), request)
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        errors = error.errors() if isinstance(error, RequestValidationError) else []
+        return _error(bad_request(said_of(errors)), request)
+
+    async def unmatched(request: Request, error: Exception) -> Response:
+        code = error.status_code if isinstance(error, HTTPException) else 500
+        path = request.scope["kubemirror.asked"].path
+        if code == 405:
+            allowed = (error.headers or {}) if isinstance(error, HTTPException) else {}
+            headers = [(name.lower().encode(), value.encode()) for name, value in allowed.items()]
+            message = f"{request.method} is not allowed on {path}: this mirror is read-only"
+            return _error(StatusError(405, "MethodNotAllowed", message, headers=headers), request)
+        return _error(StatusError(404, "NotFound", f"nothing is at {path}: / shows what there is"), request)
+
+    async def bug(request: Request, error: Exception) -> Response:
+        return _error(StatusError(500, "InternalError", "an error of the mirror's own: its log tells more"), request)
+
+    def _error(problem: StatusError, request: Request) -> Response:
+        headers, body = render_error(problem, request.scope["kubemirror.asked"], serving.pages)
+        response = Response(body, status_code=problem.code)
+        response.raw_headers = [(b"content-length", b"%d" % len(body)), *headers]
+        return response
+
+    app.add_exception_handler(KubemirrorError, own)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, unmatched)
+    app.add_exception_handler(Exception, bug)
+    return app
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a bind to ``host``."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _rebased(scope: Scope, asked: Asked) -> Scope:
+    """The scope as everything behind sees it: the base path is gone from the path."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    raw = raw.partition(b"?")[0]
+    base = asked.base.encode()
+    if base and (raw == base or raw.startswith(base + b"/")):
+        raw = raw[len(base) :] or b"/"
+    return {**scope, "path": asked.path, "raw_path": raw, "root_path": "", "kubemirror.asked": asked}
+
+
+def _first_segment(path: str) -> str:
+    return path.split("/", 2)[1] if path.startswith("/") else ""
+
+
+def _route_of(scope: Scope, asked: Asked) -> str:
+    """The template of the route that answered: a closed set, whatever is asked."""
+    first = _first_segment(asked.path)
+    if first in _KUBERNETES:
+        return _kubernetes_route(asked.path, first)
+    route = scope.get("route")
+    template: str | None = getattr(route, "path", None)
+    return template or "unmatched"
+
+
+def _kubernetes_route(path: str, first: str) -> str:
+    parts = path.strip("/").split("/")
+    if first in ("openapi", "version"):
+        return f"/{first}"
+    known = ["api", "{version}"] if first == "api" else ["apis", "{group}", "{version}"]
+    template = known[: len(parts)]
+    rest = parts[len(known) :]
+    if len(rest) > 1 and rest[0] == "namespaces":
+        named = ["namespaces", "{namespace}", "{resource}", "{name}", "{subresource}"]
+        template += named[: len(rest)]
+    elif rest:
+        template += ["{resource}", "{name}", "{subresource}"][: len(rest)]
+    return "/" + "/".join(template)
+
+
+def _method(method: str) -> str:
+    return method if method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS") else "other"
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,105 @@
+"""What is known of a request before any handler runs: who asks, from where, and what they can read.
+
+Behind a proxy the path, the scheme and the host that the client used are told by X-Forwarded-*; they are
+believed from trusted proxies only, and only where they are well-formed. Handlers read headers through
+this object, so that everything an answer depends on can be named in one place (``variant``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from kubemirror.access.authorizer import ANONYMOUS, Caller
+from kubemirror.settings import Settings
+
+_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
+_HOST = re.compile(r"[A-Za-z0-9._~-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+_TERMINALS = ("curl/", "Wget/", "HTTPie/")
+
+
+@dataclass(slots=True)
+class Asked:
+    """A request's facts. ``path`` is without the base path; ``base`` goes before every link we write."""
+
+    method: str
+    path: str
+    query: str
+    base: str
+    scheme: str
+    host: str
+    headers: Mapping[str, str]
+    peer: tuple[str, int] | None
+    caller: Caller = ANONYMOUS
+    route: str = ""  # template of the route that answered; for metrics
+    stream: bool = False  # the answer is a stream: how long it took says nothing
+
+    @property
+    def accept(self) -> str:
+        return self.headers.get("accept", "")
+
+    @property
+    def browser(self) -> bool:
+        """Whether whoever asks reads pages: HTML is named in Accept."""
+        return "text/html" in self.accept
+
+    @property
+    def terminal(self) -> bool:
+        """Whether it is a person at a terminal: curl and its like, without an Accept of their own."""
+        return self.headers.get("user-agent", "").startswith(_TERMINALS) and self.accept in ("", "*/*")
+
+    @property
+    def origin(self) -> str:
+        """``scheme://host`` under which the client reached us."""
+        return f"{self.scheme}://{self.host}"
+
+    @property
+    def variant(self) -> Hashable:
+        """Everything a finished answer may depend on."""
+        return (self.path, self.query, self.accept, self.terminal, self.base, self.origin, self.caller.user)
+
+
+def asked_of(scope: Mapping[str, Any], settings: Settings) -> Asked:
+    """Read the ASGI scope of an HTTP request or a WebSocket upgrade."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    peer: tuple[str, int] | None = scope.get("client")
+    base = settings.root_path.rstrip("/")
+    scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
+    host = headers.get("host", "")
+    if trusted(peer, settings.trusted_proxies):
+        prefix = headers.get("x-forwarded-prefix", "")
+        if prefix and _PREFIX.fullmatch(prefix):
+            base = prefix.rstrip("/")
+        forwarded_scheme = headers.get("x-forwarded-proto", "")
+        if forwarded_scheme in ("http", "https"):
+            scheme = forwarded_scheme
+        forwarded_host = headers.get("x-forwarded-host", "")
+        if forwarded_host and _HOST.fullmatch(forwarded_host):
+            host = forwarded_host
+    path = scope["path"]
+    if base and (path == base or path.startswith(base + "/")):
+        path = path[len(base) :] or "/"
+    return Asked(
+        method=scope.get("method", "GET"),
+        path=path,
+        query=scope["query_string"].decode("latin-1"),
+        base=base,
+        scheme=scheme,
+        host=host,
+        headers=headers,
+        peer=peer,
+    )
+
+
+def trusted(peer: tuple[str, int] | None, proxies: Iterable[str]) -> bool:
+    """Whether ``peer`` is one of the proxies (addresses or networks) whose X-Forwarded-* are believed."""
+    if peer is None:
+        return False
+    try:
+        address = ip_address(peer[0])
+    except ValueError:
+        return False
+    return any(address in ip_network(proxy, strict=False) for proxy in proxies)

@@ -1,0 +1,95 @@
+"""Makes an Answer of a body and the Reading it was made from, keeps it, and sends it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from kubemirror.serve.answers import Answer, etag_of
+from kubemirror.serve.asked import Asked
+from kubemirror.serve.context import Context
+from kubemirror.serve.reading import Reading
+from kubemirror.serve.sending import Headers, send_answer
+from kubemirror.serve.serving import Serving
+from kubemirror.state.events import Phase
+
+# Forms that print ages may be this old; ages are told in whole seconds.
+AGES_SECONDS = 1.0
+
+
+class Finished(Response):
+    """A response that is an Answer."""
+
+    def __init__(self, answer: Answer, asked: Asked) -> None:
+        super().__init__(None, status_code=answer.status)
+        self._answer = answer
+        self._asked = asked
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send_answer(self._answer, self._asked, send)
+
+
+def finish(
+    serving: Serving,
+    asked: Asked,
+    reading: Reading,
+    body: bytes,
+    *,
+    media_type: str,
+    route: str,
+    headers: Headers,
+    etag: bytes = b"",
+    ages: bool = False,
+) -> Finished:
+    """Keep and send ``body``, which was made from ``reading`` with no await between.
+
+    etag: given where the body tells ages, which are no change of content; else it is of the body.
+    ages: the body may be used for AGES_SECONDS only.
+    """
+    context = serving.context
+    loop = asyncio.get_running_loop()
+    catalog, version, stamp = context.catalog, context.catalog.version, reading.stamp
+    until = min(reading.until, loop.time() + AGES_SECONDS) if ages else reading.until
+
+    def current() -> bool:
+        return loop.time() < until and catalog.version == version and reading.stamp == stamp
+
+    answer = Answer(
+        status=200,
+        headers=(
+            (b"content-type", media_type.encode()),
+            (b"cache-control", b"no-cache"),  # may be kept, must be asked about: the ETag makes that cheap
+            (b"vary", b"accept, user-agent, authorization, cookie"),
+            *headers,
+        ),
+        body=body,
+        etag=etag or etag_of(body, media_type),
+        route=route,
+        current=current,
+        freshness=lambda: freshness_headers(context, reading),
+    )
+    serving.answers.put(asked.variant, answer)
+    return Finished(answer, asked)
+
+
+def freshness_headers(context: Context, reading: Reading) -> Headers:
+    """Cache-Status (RFC 9211), Age where upstream is lost, the cursor, and a warning for what is left out."""
+    headers: Headers = []
+    state = reading.freshness(context.clock())
+    if state.phase is Phase.STALE:
+        headers.append((b"cache-status", b"kubemirror; hit; detail=STALE"))
+        headers.append((b"age", b"%d" % (state.heard_seconds or state.stale_seconds or 0)))
+    else:
+        headers.append((b"cache-status", b"kubemirror; hit"))
+    headers.append((b"kubemirror-resource-version", reading.cursor.encode("latin-1", "replace")))
+    for namespace, reason in reading.missing:
+        text = f"{reading.name} in namespace {namespace} is left out: {reason}"
+        headers.append((b"warning", b'299 - "%s"' % _quotable(text)))
+    return headers
+
+
+def _quotable(text: str) -> bytes:
+    printable = "".join(character if " " <= character < "\x7f" else "?" for character in text)
+    return printable.replace("\\", "?").replace('"', "'").encode()

@@ -1,0 +1,64 @@
+"""What an event carries: the whole object, its metadata only, or just what identifies it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import assert_never
+
+import msgspec
+import orjson
+
+from kubemirror.state.objects import Object
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class As(StrEnum):
+    """The parameter ``as`` of /watch."""
+
+    OBJECT = "object"
+    METADATA = "metadata"
+    KEY = "key"
+
+
+def carried(form: As) -> Callable[[Object], bytes]:
+    """The function that writes an object in that form, as one line of JSON."""
+    match form:
+        case As.OBJECT:
+            return whole
+        case As.METADATA:
+            return metadata
+        case As.KEY:
+            return key
+        case _:
+            assert_never(form)
+
+
+def whole(held: Object) -> bytes:
+    """The object as held; on one line, since a line is an event."""
+    raw = held.raw
+    return orjson.dumps(orjson.loads(raw)) if b"\n" in raw else raw
+
+
+def metadata(held: Object) -> bytes:
+    """A PartialObjectMetadata, as upstream calls it."""
+    line = b'{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":%s}'
+    return line % bytes(_fields(whole(held))["metadata"])
+
+
+def key(held: Object) -> bytes:
+    """Only what identifies the object and its version."""
+    fields = _fields(held.raw)
+    named = {"namespace": held.namespace, "name": held.name, "uid": held.uid}
+    return _encode(
+        {
+            "kind": fields["kind"],
+            "apiVersion": fields["apiVersion"],
+            "metadata": {
+                **{name: value for name, value in named.items() if value},
+                "resourceVersion": str(held.resource_version),
+            },
+        }
+    )

@@ -1,0 +1,218 @@
+"""What one request reads: which stores, which namespaces of them, and as of when.
+
+A resource is one store, or one per namespace where only namespaces may be read; a caller may see all of it
+or some namespaces. Our own views merge what they may show; this is the one place that knows how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import inf
+
+from kubemirror.access.authorizer import Allow, AllowNamespaces, Caller, Deny, PathAttributes, ResourceAttributes
+from kubemirror.errors import ForbiddenError, GoneError, NotSyncedError
+from kubemirror.serve.context import Context
+from kubemirror.serve.problems import denied, not_found, unknown_resource
+from kubemirror.state.catalog import ALL_NAMESPACES, Entry
+from kubemirror.state.events import Phase
+from kubemirror.state.objects import Object
+from kubemirror.state.store import Reader
+
+# Worst last: what a view over several stores says of itself.
+_PHASES = (Phase.SYNCED, Phase.STALE, Phase.GONE, Phase.FORBIDDEN, Phase.INIT)
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How far what is shown can be trusted.
+
+    stale_seconds: since when upstream is lost, as seconds ago; None while it is heard.
+    heard_seconds: how long ago upstream last said anything; None if it never did.
+    """
+
+    phase: Phase
+    reason: str
+    stale_seconds: float | None
+    heard_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Stores and namespaces that a caller may see of one resource.
+
+    namespace: the one asked for, None for all. allowed: the namespaces the caller is confined to, None
+    for no confinement. until: the event loop's second until which the access decision holds.
+    """
+
+    entry: Entry
+    stores: tuple[tuple[str, Reader], ...]
+    namespace: str | None
+    allowed: frozenset[str] | None
+    until: float = inf
+
+    @property
+    def name(self) -> str:
+        return self.entry.resource.name
+
+    def require_served(self) -> None:
+        """Raise what the request must be answered with where nothing of it can be served.
+
+        A namespace that is refused to the mirror does not hide the others: see ``missing``.
+        """
+        refused: ForbiddenError | GoneError | None = None
+        for _, reader in self.stores:
+            try:
+                reader.require_served()
+            except NotSyncedError:
+                raise
+            except (ForbiddenError, GoneError) as error:
+                refused = error
+            else:
+                return
+        if refused is not None:
+            raise refused
+        raise NotSyncedError("no store of it is complete yet")
+
+    @property
+    def missing(self) -> list[tuple[str, str]]:
+        """(namespace, why) of the stores that are left out because upstream refuses them."""
+        return [(key, reader.reason) for key, reader in self.stores if reader.phase in (Phase.FORBIDDEN, Phase.GONE)]
+
+    def shows(self, namespace: str) -> bool:
+        """Whether an object of ``namespace`` is part of this reading."""
+        if self.namespace is not None and namespace != self.namespace:
+            return False
+        return self.allowed is None or namespace in self.allowed
+
+    def parts(self) -> list[tuple[Reader, str | None]]:
+        """(reader, namespace or None for all) in storage order."""
+        served = [(key, reader) for key, reader in self.stores if reader.phase not in (Phase.FORBIDDEN, Phase.GONE)]
+        if self.namespace is not None:
+            return [(reader, self.namespace) for _, reader in served if self.shows(self.namespace)]
+        if self.allowed is None:
+            return [(reader, None) for _, reader in served]
+        return [
+            (reader, namespace)
+            for key, reader in served
+            for namespace in (reader.namespaces if key == ALL_NAMESPACES else (key,))
+            if namespace in self.allowed
+        ]
+
+    def objects(self) -> Iterator[Object]:
+        """What is held now, in storage order; the snapshots are taken before this returns."""
+        snapshots = [reader.snapshot(namespace) for reader, namespace in self.parts()]
+        return (held for snapshot in snapshots for held in snapshot.objects)
+
+    def objects_of(self, store: Reader) -> Iterator[Object]:
+        """The part of ``objects`` that ``store`` holds."""
+        snapshots = [reader.snapshot(namespace) for reader, namespace in self.parts() if reader is store]
+        return (held for snapshot in snapshots for held in snapshot.objects)
+
+    def get(self, name: str, namespace: str = "") -> Object | None:
+        for reader, _ in self.parts():
+            held = reader.get(name, namespace)
+            if held is not None:
+                return held
+        return None
+
+    @property
+    def stamp(self) -> tuple[object, ...]:
+        """Equal stamps of the same question mean equal content; what finished responses are kept under."""
+        return tuple(
+            (id(reader), reader.phase, reader.epoch, reader.version(self.namespace)) for _, reader in self.stores
+        )
+
+    @property
+    def digest(self) -> int:
+        """Of the (uid, RV) of all objects shown; equal on all replicas for equal content."""
+        return sum(reader.digest(namespace) for reader, namespace in self.parts()) % (1 << 128)
+
+    @property
+    def cursor(self) -> str:
+        """The resourceVersion(s) of what is shown: ``123``, or ``pods/ns1=5;pods/ns2=7`` over several stores."""
+        if len(self.stores) == 1 and self.stores[0][0] == ALL_NAMESPACES:
+            return str(self.stores[0][1].resource_version)
+        return ";".join(f"{self.name}/{key}={reader.resource_version}" for key, reader in self.stores)
+
+    def freshness(self, now: float) -> Freshness:
+        """Of the worst store; ``now`` is the stores' clock."""
+        return freshness([reader for _, reader in self.stores], now)
+
+
+def freshness(readers: list[Reader], now: float) -> Freshness:
+    """Of the worst of several stores."""
+    worst = max(readers, key=lambda reader: (_PHASES.index(reader.phase), -reader.heard))
+    heard = min((reader.heard for reader in readers), default=0.0)
+    return Freshness(
+        phase=worst.phase,
+        reason=worst.reason,
+        stale_seconds=None if worst.phase is Phase.SYNCED else max(0.0, now - worst.phase_since),
+        heard_seconds=max(0.0, now - heard) if heard else None,
+    )
+
+
+def find(context: Context, name: str) -> Entry:
+    """The resource of that name (any that kubectl takes); a 404 that suggests otherwise."""
+    entry = context.catalog.find(name)
+    if entry is None:
+        raise unknown_resource(name, context.catalog.names())
+    return entry
+
+
+async def read(
+    context: Context,
+    caller: Caller,
+    entry: Entry,
+    *,
+    verb: str,
+    namespace: str | None = None,
+    name: str = "",
+    label_selector: str = "",
+    field_selector: str = "",
+) -> Reading:
+    """Ask the Authorizer, and tell what of ``entry`` may be read. Raises StatusError 403 or 404."""
+    resource = entry.resource
+    if namespace is not None and not resource.namespaced:
+        raise not_found(f"{resource.name} is not namespaced: leave the namespace away", resource.name)
+    attributes = ResourceAttributes(
+        verb,
+        resource.group,
+        resource.version,
+        resource.plural,
+        namespace=namespace or "",
+        name=name,
+        label_selector=label_selector,
+        field_selector=field_selector,
+    )
+    everywhere = resource.namespaced and namespace is None and not name
+    decision = await context.authorizer.authorize(caller, attributes, partial=everywhere)
+    allowed: frozenset[str] | None = None
+    match decision:
+        case Deny():
+            raise denied(caller, attributes, decision)
+        case AllowNamespaces(namespaces):
+            allowed = namespaces
+        case Allow():
+            pass
+    if entry.whole is not None:
+        stores: tuple[tuple[str, Reader], ...] = ((ALL_NAMESPACES, entry.whole),)
+    elif namespace is None:
+        keys = sorted(entry.stores, key=lambda key: key + "/")
+        stores = tuple((key, entry.stores[key]) for key in keys if allowed is None or key in allowed)
+    else:
+        reader = entry.reader(namespace)
+        if reader is None:
+            mirrored = ", ".join(sorted(entry.stores))
+            raise not_found(f'the mirror does not hold namespace "{namespace}" of {resource.name}; it holds {mirrored}')
+        stores = ((namespace, reader),)
+    return Reading(entry, stores, namespace, allowed, decision.until)
+
+
+async def require_path(context: Context, caller: Caller, path: str, *, verb: str = "get") -> None:
+    """Ask the Authorizer about a path that is no resource. Raises StatusError 403."""
+    attributes = PathAttributes(verb, path)
+    decision = await context.authorizer.authorize(caller, attributes)
+    if not isinstance(decision, Allow):
+        refused = decision if isinstance(decision, Deny) else Deny("only some namespaces are allowed")
+        raise denied(caller, attributes, refused)

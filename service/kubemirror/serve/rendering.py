@@ -1,0 +1,77 @@
+"""An error in the form that whoever asked can read, and the headers that every answer of ours carries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from starlette.types import Scope, Send
+
+from kubemirror.serve.asked import Asked
+from kubemirror.serve.pages import Pages
+from kubemirror.serve.status import StatusError
+
+# Forms of /resources that people read in a terminal: their errors are one line.
+_LINE_FORMS = ("table", "wide", "name", "csv", "tsv", "markdown")
+
+Headers = list[tuple[bytes, bytes]]
+
+SECURITY: Headers = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
+# Everything a page needs comes from here; nothing inline, nothing framed by others, no form leaves.
+PAGE_POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    b"form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
+)
+PAGE: Headers = [
+    *SECURITY,
+    (b"content-security-policy", PAGE_POLICY),
+    (b"cross-origin-opener-policy", b"same-origin"),
+]
+
+
+def reads_lines(asked: Asked) -> bool:
+    """Whether an error is to be one line of text: what was asked for is a table in a terminal."""
+    if not asked.path.startswith("/resources"):
+        return False
+    output = next((part[7:] for part in asked.query.split("&") if part.startswith("output=")), "")
+    return output in _LINE_FORMS or (not output and asked.terminal)
+
+
+def render_error(error: StatusError, asked: Asked, pages: Pages) -> tuple[Headers, bytes]:
+    """Headers and body of an error answer."""
+    if reads_lines(asked):
+        headers = [(b"content-type", b"text/plain; charset=utf-8"), *SECURITY]
+        body = f"error: {one_line(error.message)}\n".encode()
+    elif asked.browser:
+        headers = [(b"content-type", b"text/html; charset=utf-8"), *PAGE]
+        body = pages.render("error.html", asked, error=error).encode()
+    else:
+        headers = [(b"content-type", b"application/json"), *SECURITY]
+        body = error.body + b"\n"
+    headers += [*error.headers, (b"cache-control", b"no-store"), (b"vary", b"accept, user-agent")]
+    return headers, body
+
+
+def one_line(text: str) -> str:
+    """``text`` without what a terminal would obey."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def said_of(errors: Iterable[Mapping[str, Any]] | Sequence[Any]) -> str:
+    """The first of pydantic's errors as one line that names the parameter."""
+    for error in errors:
+        where = [str(part) for part in error["loc"] if part not in ("query", "path", "body", "header")]
+        if error["type"] == "missing":
+            return f'parameter "{where[-1] if where else "?"}" is missing'
+        return f'parameter "{where[0] if where else "?"}": {error["msg"]}'
+    return "the request cannot be understood"
+
+
+async def send_status(error: StatusError, asked: Asked, scope: Scope, send: Send) -> None:
+    """Refuse an upgrade with an HTTP answer that holds the Status."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008, "reason": error.message[:120]})
+        return
+    headers = [(b"content-type", b"application/json"), *SECURITY, *error.headers]
+    await send({"type": "websocket.http.response.start", "status": error.code, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": error.body + b"\n"})

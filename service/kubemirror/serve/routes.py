@@ -1,0 +1,60 @@
+"""Registers our routes: every GET with its HEAD, and no query parameter that the path does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel
+
+from kubemirror.serve.problems import unknown_parameter
+
+
+def parameters(model: type[BaseModel] | None) -> list[str]:
+    """The parameters that ``model`` takes, as they are written in a query."""
+    return [field.alias or name for name, field in model.model_fields.items()] if model is not None else []
+
+
+def only(model: type[BaseModel] | None) -> Callable[[Request], None]:
+    """A dependency that refuses what ``model`` does not know, and names the nearest that it does."""
+    known = frozenset(parameters(model))
+
+    def check(request: Request) -> None:
+        for name in request.query_params:
+            if name not in known:
+                raise unknown_parameter(name, known)
+
+    return check
+
+
+def get(
+    router: APIRouter,
+    path: str,
+    handler: Callable[..., Any],
+    *,
+    query: type[BaseModel] | None = None,
+    in_contract: bool = True,
+    **options: Any,
+) -> None:
+    """``handler`` answers GET and HEAD of ``path``; the server leaves a HEAD's body away.
+
+    query: the model of its parameters. in_contract: whether /-/openapi.json shows it.
+    """
+    name = "get" + "".join(part.title() for part in path.replace("{", "").replace("}", "").replace("-", "").split("/"))
+    strict = [Depends(only(query))]
+    router.add_api_route(
+        path,
+        handler,
+        methods=["GET"],
+        operation_id=name,
+        dependencies=strict,
+        include_in_schema=in_contract,
+        **options,
+    )
+    router.add_api_route(path, handler, methods=["HEAD"], dependencies=strict, include_in_schema=False, **options)
+
+
+def post(router: APIRouter, path: str, handler: Callable[..., Any], **options: Any) -> None:
+    """``handler`` answers POST of ``path``; there are no parameters."""
+    router.add_api_route(path, handler, methods=["POST"], dependencies=[Depends(only(None))], **options)

@@ -1,0 +1,160 @@
+"""The listening socket and uvicorn on it: what it is told, and how it comes down.
+
+SIGTERM: readiness fails first and requests are still answered, so that whoever balances load can look away;
+then streams are told to resume elsewhere, each at a moment of its own; then the rest is closed. The whole
+takes at most ``shutdown_seconds``; a second signal ends it at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from kubemirror.errors import ConfigError
+from kubemirror.serve.context import Context
+from kubemirror.serve.protocol import HttpProtocol, WebSocketProtocol, connection_limit
+
+# What the kernel holds for a reader that does not read: 4 MB without this (Linux doubles the number itself).
+SEND_BUFFER_BYTES = 128 * 1024
+# A peer that acknowledges nothing, or takes nothing, for this long is gone.
+USER_TIMEOUT_MILLISECONDS = 30_000
+# In-frames are subscriptions and pings.
+MAX_FRAME_BYTES = 64 * 1024
+# Left of shutdown_seconds for uvicorn to close what is still open after the streams have ended.
+CLOSING_SECONDS = 3.0
+
+log = structlog.get_logger()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket; ConfigError (one line) where that cannot be."""
+    try:
+        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = infos[0]
+        listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # Accepted connections inherit these.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):
+                listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MILLISECONDS)
+            listening.bind(address)
+            listening.listen(2048)
+        except BaseException:
+            listening.close()
+            raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(f"cannot listen on {host}:{port}: {reason}: choose another with --host or --port") from None
+    listening.setblocking(False)
+    return listening
+
+
+def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    """TLS to serve with, None without a certificate; ConfigError where the files do not fit."""
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise ConfigError("--tls-cert and --tls-key go together: give both or none")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"cannot serve TLS with {certificate} and {key}: {error}") from None
+    return context
+
+
+def url_of(listening: socket.socket, host: str, *, tls: bool, root_path: str = "") -> str:
+    """The URL to open: a wildcard bind is reached by this machine's loopback name."""
+    port = listening.getsockname()[1]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - compared, not bound
+    if ":" in shown and not shown.startswith("["):
+        shown = f"[{shown}]"
+    return f"{'https' if tls else 'http'}://{shown}:{port}{root_path.rstrip('/')}/"
+
+
+class Server(uvicorn.Server):
+    """uvicorn, coming down in the order above."""
+
+    def __init__(self, app: ASGIApp, context: Context, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
+        settings = context.settings
+        config = uvicorn.Config(
+            app,
+            http=HttpProtocol,
+            ws=WebSocketProtocol,
+            ws_max_size=MAX_FRAME_BYTES,
+            ws_max_queue=4,
+            ws_per_message_deflate=False,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,  # asked.py reads them, from trusted proxies only
+            server_header=False,
+            timeout_keep_alive=75,  # above the usual 60 s of a proxy, so that it closes first
+            timeout_graceful_shutdown=int(CLOSING_SECONDS),
+            backlog=2048,
+            ssl_context_factory=(lambda *_: tls) if tls is not None else None,
+        )
+        super().__init__(config)
+        HttpProtocol.limit = connection_limit()
+        self._context = context
+        self._settings = settings
+        self._listening = listening
+        self._asked_to_stop = asyncio.Event()
+
+    async def run_until_stopped(self) -> None:
+        """Serve until a signal; returns when everything is closed."""
+        stopping = asyncio.create_task(self._stop(), name="shutdown")
+        try:
+            await self.serve(sockets=[self._listening])
+        finally:
+            stopping.cancel()
+
+    def stop(self) -> None:
+        """As SIGTERM does; a second time ends the process at once."""
+        if self._asked_to_stop.is_set():
+            log.warning("shutdown.forced")
+            os._exit(130)
+        self._asked_to_stop.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGTERM, signal.SIGINT)
+        try:
+            for each in signals:
+                loop.add_signal_handler(each, self.stop)
+        except (RuntimeError, ValueError):  # not the main thread: a test's server
+            yield
+            return
+        try:
+            yield
+        finally:
+            for each in signals:
+                loop.remove_signal_handler(each)
+
+    async def _stop(self) -> None:
+        await self._asked_to_stop.wait()
+        lifecycle, settings = self._context.lifecycle, self._settings
+        lifecycle.stop()
+        connected = HttpProtocol.open
+        # Nobody is connected: nobody balances load onto us, so there is nobody to wait for.
+        delay = min(settings.shutdown_delay_seconds, settings.shutdown_seconds / 2) if connected else 0.0
+        spread = max(0.0, settings.shutdown_seconds - delay - CLOSING_SECONDS) / 2 if connected else 0.0
+        log.info("shutdown.started", connections=connected, answering_seconds=delay, spread_seconds=spread)
+        await asyncio.sleep(delay)
+        lifecycle.close(spread_seconds=spread)
+        if self.server_state.tasks:
+            await asyncio.wait(set(self.server_state.tasks), timeout=spread + 1.0)
+        self.should_exit = True

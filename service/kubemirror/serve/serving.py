@@ -1,0 +1,32 @@
+"""What the handlers of one process share beside the Context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from kubemirror.serve.answers import Answers
+from kubemirror.serve.asked import Asked
+from kubemirror.serve.context import Context
+from kubemirror.serve.pages import Pages
+from kubemirror.serve.traffic import Traffic
+
+
+@dataclass(slots=True)
+class Serving:
+    """Handed to every router when it is built."""
+
+    context: Context
+    answers: Answers = field(default_factory=Answers)
+    traffic: Traffic = field(default_factory=Traffic)
+    pages: Pages = field(default_factory=Pages)
+
+
+def _asked(request: Request) -> Asked:
+    asked: Asked = request.scope["kubemirror.asked"]
+    return asked
+
+
+AskedHere = Annotated[Asked, Depends(_asked)]

@@ -1,0 +1,107 @@
+"""Text forms of a view: kubectl's aligned table, CSV and TSV, Markdown; and its objects as lists, lines, YAML."""
+
+from __future__ import annotations
+
+import csv as csv_format
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import yaml as yaml_format
+
+from kubemirror.serve.forms import whole
+from kubemirror.serve.resource_view import View
+from kubemirror.state.catalog import Resource
+from kubemirror.state.objects import Object
+
+# What a spreadsheet takes for a formula when a cell begins with it (OWASP: CSV injection).
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+_DUMPER: Any = getattr(yaml_format, "CSafeDumper", yaml_format.SafeDumper)
+
+
+def text_of(value: Any) -> str:
+    """A cell as kubectl prints it, on one line and without what a terminal would obey."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = value if isinstance(value, str) else str(value)
+    return text if text.isprintable() else "".join(each if each.isprintable() else " " for each in text)
+
+
+def table(shown: View, *, none: str) -> bytes:
+    """Columns aligned as kubectl aligns them: three spaces apart, names in capitals."""
+    if not shown.rows:
+        return f"{none}\n".encode()
+    lines = [[column.name.upper() for column in shown.columns]]
+    lines += [[text_of(value) for value in row.cells] for row in shown.rows]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(shown.columns))]
+    printed = (
+        "   ".join(value.ljust(width) for value, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+    return ("\n".join(printed) + "\n").encode()
+
+
+def csv(shown: View, separator: str) -> bytes:
+    """RFC 4180 (or tab-separated); a cell that a spreadsheet would run gets an apostrophe in front."""
+    out = io.StringIO()
+    writer = csv_format.writer(out, delimiter=separator, lineterminator="\r\n" if separator == "," else "\n")
+    writer.writerow([column.name for column in shown.columns])
+    for row in shown.rows:
+        writer.writerow([_inert(text_of(value)) for value in row.cells])
+    return out.getvalue().encode()
+
+
+def _inert(text: str) -> str:
+    if not text.startswith(_FORMULA):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return "'" + text
+    return text
+
+
+def markdown(shown: View) -> bytes:
+    """A table to paste into a ticket."""
+    lines = ["| " + " | ".join(column.name for column in shown.columns) + " |"]
+    lines.append("|" + " --- |" * len(shown.columns))
+    lines += ["| " + " | ".join(_marked(text_of(value)) for value in row.cells) + " |" for row in shown.rows]
+    return ("\n".join(lines) + "\n").encode()
+
+
+_MARKS = str.maketrans({mark: "\\" + mark for mark in "\\`*_[]|~"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
+
+
+def _marked(text: str) -> str:
+    return text.translate(_MARKS)
+
+
+def names(resource: Resource, held: Sequence[Object]) -> bytes:
+    """As ``kubectl get -o name``."""
+    kind = f"{resource.singular or resource.kind.lower()}{'.' + resource.group if resource.group else ''}"
+    return "".join(f"{kind}/{each.name}\n" for each in held).encode()
+
+
+def ndjson(held: Sequence[Object]) -> bytes:
+    """One object per line."""
+    return b"".join(whole(each) + b"\n" for each in held)
+
+
+def listed(held: Sequence[Object], cursor: str, following: str, total: int) -> bytes:
+    """A v1 List, as ``kubectl get -o json`` prints, with where to go on and the cursor to watch from."""
+    metadata: dict[str, object] = {"resourceVersion": cursor}
+    if following:
+        metadata |= {"continue": following}
+    head = b'{"apiVersion":"v1","kind":"List","metadata":%s,"items":[' % orjson.dumps(metadata)
+    return head + b",".join(each.raw for each in held) + b'],"total":%d}' % total
+
+
+def yaml(body: bytes) -> bytes:
+    """The same as YAML, keys in the order they have."""
+    text: str = yaml_format.dump(
+        orjson.loads(body), Dumper=_DUMPER, sort_keys=False, allow_unicode=True, default_flow_style=False, width=1 << 30
+    )
+    return text.encode()
