@@ -53,9 +53,10 @@ LEAST_SECONDS = 5.0
 FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS = 0.8, 30.0
 # Reflectors that start together are spread by this much each: 200 requests a second at most.
 SPREAD_SECONDS = 0.005
-# A definition is Established a moment before its resource is served (5 s on other API servers of an HA control
-# plane): until then a LIST is 404, and these are the seconds after which it is asked again.
-IMPATIENCE_SECONDS = (0.2, 0.4, 0.8, 1.6, 3.0, 5.0, 10.0)
+# A definition is Established a moment before its resource is served: until then a LIST is 404 (up to 5 s on other
+# API servers of an HA control plane) or 429 "storage is (re)initializing". These are the seconds between asking
+# again, in place of the backoff, so that a new resource is there within 2 s.
+IMPATIENCE_SECONDS = (0.2, 0.3, 0.5, 0.8, 1.5, 3.0, 5.0, 10.0)
 # New printer columns reach the API server's handlers a moment after the definition's event, with no other sign.
 COLUMNS_SECONDS = (0.0, 1.0, 6.0)
 
@@ -283,6 +284,8 @@ class Mirror:
         self._mirrored[resource.name] = mirrored
         for store in stores.values():
             store.listening.append(store.writer.reader.on_progress(partial(self._moved, mirrored, store)))
+            if resource.uid and self._started:  # defined just now, not found at start
+                self._hurry(resource.name, store)
         if resource.name == DEFINITIONS.name:
             reader = stores[ALL_NAMESPACES].writer.reader
             stores[ALL_NAMESPACES].listening.append(reader.on_progress(partial(self._definitions_moved, reader)))
@@ -350,15 +353,18 @@ class Mirror:
         if phase is store.phase:
             return
         store.phase = phase
-        if phase is not Phase.GONE:
+        if phase is Phase.SYNCED or phase is Phase.FORBIDDEN:
             store.calm()
-        elif mirrored.wanted.resource.uid:
-            store.hurry(self._spawn(self._hurry(store), f"hurry {mirrored.wanted.resource.name}"))
-        else:
+        elif phase is Phase.GONE and mirrored.wanted.resource.uid:
+            self._hurry(mirrored.wanted.resource.name, store)
+        elif phase is Phase.GONE:
             self._look_again.set()
 
-    async def _hurry(self, store: ReflectedStore) -> None:
+    def _hurry(self, name: str, store: ReflectedStore) -> None:
         """Its definition says that it is there: do not leave it to the backoff."""
+        store.hurry(self._spawn(self._ask_again(store), f"hurry {name}"))
+
+    async def _ask_again(self, store: ReflectedStore) -> None:
         for seconds in IMPATIENCE_SECONDS:
             await self._sleep(seconds)
             store.reflector.refresh("established")
