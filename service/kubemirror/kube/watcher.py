@@ -247,6 +247,7 @@ class Watcher:
         self._server_errors = 0
         self._denials = 0
         self._short = False
+        self._went_back = False
         self._internal_since: float | None = None
         self._ahead_since: float | None = None
 
@@ -257,6 +258,7 @@ class Watcher:
                 return self._told(input)
             case Item(listed):
                 self._statistics.list_items += 1
+                self._look_back(listed)
                 return (InitApply(listed),)
             case Columns(definitions):
                 return self._told_columns(definitions)
@@ -314,10 +316,12 @@ class Watcher:
             case InitialWatch():
                 self._deleted.clear()
                 self._columns = None
+                self._went_back = False
                 self._seen = 0
                 return (Init(),)
             case InitialList(resource_version=None):
                 self._columns = None
+                self._went_back = False
                 return (Init(),)
             case InitialList():
                 return _IGNORED
@@ -360,6 +364,10 @@ class Watcher:
                     held = self._reader.get(final.name, final.namespace)
                     if held is None or held.uid != final.uid:
                         return self._out_of_order()
+                    if not self.mirror:
+                        # Told late by a server that has no gaps of its own: the store's is closed at once.
+                        self._statistics.out_of_order += 1
+                        return (Delete(final), Bookmark(reached))
                 self._advance(final.resource_version)
                 return self._with_health(Delete(final))
             case Progress(resource_version):
@@ -392,6 +400,7 @@ class Watcher:
         match event:
             case Added(changed) | Modified(changed):
                 self._count("ADDED" if isinstance(event, Added) else "MODIFIED")
+                self._look_back(changed)
                 return () if changed.uid in self._deleted else (InitApply(changed),)
             case Deleted(final):
                 # The list is alive: what was told may be deleted before its end; a uid never comes back.
@@ -406,6 +415,12 @@ class Watcher:
                 return self._retry("no_watch_list", "upstream does not end its initial events", Start("unsupported"))
             case _:
                 assert_never(event)
+
+    def _look_back(self, listed: Object) -> None:
+        """One object never grows younger: a list that shows it so is of another past, whatever its own RV."""
+        held = self._reader.get(listed.name, listed.namespace)
+        if held is not None and held.uid == listed.uid and listed.resource_version < held.resource_version:
+            self._went_back = True
 
     def _told_columns(self, definitions: bytes) -> Sequence[Output]:
         if not isinstance(self.state, Watching):
@@ -450,16 +465,14 @@ class Watcher:
             raise RuntimeError(f"a list's end in {state}")
         streamed = isinstance(state, InitialWatch)
         start = state.start
-        rollback = False
-        if self.reached is not None and resource_version < self.reached:
-            if streamed or start.at is not None or not start.confirming:
-                why = f"a list at {resource_version} is older than what was told before ({self.reached})"
-                # Consistent, paged, and then once more: only that is believed. A mirror has no consistent read:
-                # it is asked for what is not older, and its refusal must last.
-                confirming = not streamed and start.at is None and not self.mirror
-                at = self.reached if self.mirror else None
-                return self._retry("back_in_time", why, Start("rollback", at, paged=True, confirming=confirming))
-            rollback = True
+        rollback = self._went_back or (self.reached is not None and resource_version < self.reached)
+        if rollback and not start.confirming:
+            # Consistent, paged, and then once more: only that is believed. A mirror has no consistent read: it
+            # is asked for what is not older, and its refusal must last.
+            confirming = self._went_back if self.mirror else not streamed and start.at is None
+            why = f"a list at {resource_version} is older than what was told before ({self.reached})"
+            at = self.reached if self.mirror else None
+            return self._retry("back_in_time", why, Start("rollback", at, paged=True, confirming=confirming))
         now = self._clock()
         statistics = self._statistics
         statistics.list_seconds += max(0.0, now - self._began)
@@ -726,8 +739,10 @@ class Watcher:
         match phase:
             case Phase.SYNCED | Phase.STALE:
                 return self._phase(Phase.STALE, reason)
-            case Phase.INIT | Phase.FORBIDDEN | Phase.GONE:
+            case Phase.INIT:
                 return self._phase(phase, reason)
+            case Phase.FORBIDDEN | Phase.GONE:
+                return ()  # still the last thing known; a server that is away has not changed its mind
             case _:
                 assert_never(phase)
 
