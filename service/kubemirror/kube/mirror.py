@@ -43,6 +43,8 @@ from kubemirror.state.store import Reader, Writer
 
 log = structlog.get_logger(__name__)
 
+# Whoever mirrors APIServices hears at once that an aggregated API comes or goes.
+API_SERVICES = "apiregistration.k8s.io"
 # Discovery is read again after this long (± a fifth): what is not a CRD changes with upgrades and APIServices.
 DISCOVERY_SECONDS = 600.0
 # While something is missing, stale, or only discovery tells of new custom resources. A 304 costs next to nothing.
@@ -286,6 +288,8 @@ class Mirror:
             store.listening.append(store.writer.reader.on_progress(partial(self._moved, mirrored, store)))
             if resource.uid and self._started:  # defined just now, not found at start
                 self._hurry(resource.name, store)
+            if resource.group == API_SERVICES:
+                store.listening.append(store.writer.reader.on_change(lambda _: self._look_again.set()))
         if resource.name == DEFINITIONS.name:
             reader = stores[ALL_NAMESPACES].writer.reader
             stores[ALL_NAMESPACES].listening.append(reader.on_progress(partial(self._definitions_moved, reader)))
