@@ -24,7 +24,7 @@ from kubemirror.kube.credential_files import CredentialFile
 from kubemirror.kube.exec_plugin import API_VERSIONS, LIMIT_SECONDS, ExecConfig, ExecCredential, ExecPlugin
 from kubemirror.kube.flight import Flights
 from kubemirror.kube.kubeconfig import Cluster, Target, User
-from kubemirror.kube.tls import ClientCertificate
+from kubemirror.kube.tls import ClientCertificate, make_context
 from kubemirror.kube.transport import TransportError
 
 log = structlog.get_logger()
@@ -168,6 +168,12 @@ class Plugin:
             token = _bearer(answer.token.encode()) or ""
             if not token:
                 self._failure = TransportError(f"{self.name} printed a token that is not printable", kind="credentials")
+                return
+        if answer.certificate is not None:
+            try:
+                make_context(ca=None, insecure=True, certificate=answer.certificate)
+            except (ValueError, OSError) as exc:
+                self._failure = TransportError(f"{self.name} printed what cannot be used: {exc}", kind="credentials")
                 return
         self._failure = None
         self._held = Credential(token, answer.certificate)

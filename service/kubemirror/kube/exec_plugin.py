@@ -45,7 +45,7 @@ _SECRET = re.compile(
 )
 
 
-def _readable(stderr: bytes) -> str:
+def _readable(stderr: bytes | bytearray) -> str:
     """The last line that says something, at most 200 characters, without what looks like a credential."""
     text = stderr.decode("utf-8", "replace")
     lines = [
@@ -84,13 +84,51 @@ class ExecCredential:
     expires: float | None = None
 
 
+class _Talk(asyncio.SubprocessProtocol):
+    """What a plugin says, within bounds.
+
+    Not asyncio's Process, whose wait() waits for the pipes too: a child that the plugin left behind may hold
+    them open for as long as it likes.
+    """
+
+    def __init__(self) -> None:
+        self.stdout = bytearray()
+        self.stderr = bytearray()
+        self.exited = asyncio.Event()
+        self.closed = asyncio.Event()
+        self._open = {1, 2}
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        if fd == 1:
+            self.stdout += data[: max(0, MAX_STDOUT + 1 - len(self.stdout))]
+        else:
+            self.stderr += data
+            del self.stderr[:-KEEP_STDERR]
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        self._open.discard(fd)
+        if not self._open:
+            self.closed.set()
+
+    def process_exited(self) -> None:
+        self.exited.set()
+
+
 class ExecPlugin:
     """Runs one plugin. Not single-flight by itself: credentials.py sees to that."""
 
-    def __init__(self, config: ExecConfig, env: Mapping[str, str], *, limit_seconds: float = LIMIT_SECONDS) -> None:
+    def __init__(
+        self,
+        config: ExecConfig,
+        env: Mapping[str, str],
+        *,
+        limit_seconds: float = LIMIT_SECONDS,
+        grace_seconds: float = GRACE_SECONDS,
+    ) -> None:
         """Raises ConfigError when the program is not there."""
         self._config = config
         self._limit = limit_seconds
+        self._grace = grace_seconds
         info: dict[str, Any] = {
             "apiVersion": config.api_version,
             "kind": "ExecCredential",
@@ -117,7 +155,8 @@ class ExecPlugin:
     async def run(self) -> ExecCredential:
         """Ask the plugin for a credential. TransportError (kind credentials) for whatever goes wrong."""
         try:
-            process = await asyncio.create_subprocess_exec(
+            transport, talk = await asyncio.get_running_loop().subprocess_exec(
+                _Talk,
                 self._program,
                 *self._config.args,
                 env=self._env,
@@ -129,40 +168,34 @@ class ExecPlugin:
         except OSError as exc:
             raise self._error(f"cannot be started: {exc.strerror or type(exc).__name__}") from None
         ended_well = False
-        stdout, stderr = bytearray(), bytearray()
         try:
-            async with asyncio.timeout(self._limit):
-                async with asyncio.TaskGroup() as group:
-                    reading = [
-                        group.create_task(_read(process.stdout, stdout, MAX_STDOUT), name="exec plugin stdout"),
-                        group.create_task(_read_end(process.stderr, stderr), name="exec plugin stderr"),
-                    ]
-                    status = await process.wait()
-                    _, open_still = await asyncio.wait(reading, timeout=GRACE_SECONDS)
-                    for task in open_still:
-                        task.cancel()
+            try:
+                async with asyncio.timeout(self._limit):
+                    await talk.exited.wait()
+            except TimeoutError:
+                said = _readable(talk.stderr)
+                raise self._error(
+                    f"did not answer within {self._limit:g} s and was ended (it cannot ask anyone: log in beforehand)"
+                    + (f"; it said: {said}" if said else "")
+                ) from None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._grace):
+                    await talk.closed.wait()
+            status = transport.get_returncode()
             ended_well = status == 0
-        except TimeoutError:
-            said = _readable(bytes(stderr))
-            raise self._error(
-                f"did not answer within {self._limit:g} s and was ended (it cannot ask anyone: log in beforehand)"
-                + (f"; it said: {said}" if said else "")
-            ) from None
         finally:
             if not ended_well:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                # A killed process is reaped by the event loop; waiting keeps its transport from being
-                # collected while open.
-                await asyncio.shield(asyncio.ensure_future(process.wait()))
-            process._transport.close()  # type: ignore[attr-defined]
-        if status != 0:
-            said = _readable(bytes(stderr))
-            ended = f"was ended by signal {-status}" if status < 0 else f"failed with exit code {status}"
+                    os.killpg(transport.get_pid(), signal.SIGKILL)
+            transport.close()
+        if not ended_well:
+            said = _readable(talk.stderr)
+            code = -1 if status is None else status
+            ended = f"was ended by signal {-code}" if code < 0 else f"failed with exit code {code}"
             raise self._error(ended + (f": {said}" if said else ""))
-        if len(stdout) > MAX_STDOUT:
+        if len(talk.stdout) > MAX_STDOUT:
             raise self._error(f"printed more than {MAX_STDOUT} bytes")
-        return self._parse(bytes(stdout))
+        return self._parse(bytes(talk.stdout))
 
     def _error(self, what: str) -> TransportError:
         return TransportError(f"exec plugin {self.name!r} {what}", kind="credentials")
@@ -201,16 +234,3 @@ class ExecPlugin:
         except (ValueError, AttributeError, TypeError):
             raise self._error("printed an expirationTimestamp that is not RFC 3339") from None
         return moment.timestamp()
-
-
-async def _read(stream: asyncio.StreamReader | None, into: bytearray, limit: int) -> None:
-    """Read to the end, keeping one byte more than ``limit`` at most."""
-    while stream is not None and (chunk := await stream.read(65536)):
-        into += chunk[: max(0, limit + 1 - len(into))]
-
-
-async def _read_end(stream: asyncio.StreamReader | None, into: bytearray) -> None:
-    """Read to the end, keeping the last KEEP_STDERR bytes."""
-    while stream is not None and (chunk := await stream.read(65536)):
-        into += chunk
-        del into[:-KEEP_STDERR]
