@@ -1,0 +1,234 @@
+"""The demo cluster on a loopback socket: an API server that needs nothing, for ``make run``, tests and kubectl."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+import uvicorn
+
+from kubemirror.demo.api import demo_app
+from kubemirror.demo.cluster import Cluster
+from kubemirror.demo.examples import furnish
+from kubemirror.demo.faults import Faults
+from kubemirror.demo.life import Life
+from kubemirror.demo.populate import populate
+from kubemirror.demo.users import ADMIN_TOKEN
+
+HOST = "127.0.0.1"
+# How often quiet stores are told the cluster's resourceVersion: what their bookmarks and waiting reads go by.
+_PROGRESS_SECONDS = 1.0
+# A server that was told to stop drops what is still open after this long.
+_STOP_SECONDS = 1.0
+
+
+class SocketListener:
+    """Owns the sockets: one uvicorn server at a time, on one port, that can go away and come back."""
+
+    def __init__(self, app: Any, *, port: int) -> None:
+        self._app = app
+        self._wanted_port = port
+        self._server: uvicorn.Server | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        return self._wanted_port
+
+    async def listen(self) -> None:
+        """Bind and serve; on the port served before, if there was one. OSError when it is taken."""
+        if self._server is not None:
+            return
+        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind((HOST, self._wanted_port))
+        except OSError:
+            bound.close()
+            raise
+        self._wanted_port = bound.getsockname()[1]
+        config = uvicorn.Config(
+            self._app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="websockets-sansio",
+            timeout_graceful_shutdown=int(_STOP_SECONDS),
+            server_header=False,
+            log_level="critical",  # a fault that breaks a response would be logged as an error of the application
+        )
+        self._server = _Quiet(config)
+        self._task = asyncio.create_task(self._server.serve(sockets=[bound]), name="demo server")
+        while not self._server.started:
+            if self._task.done():
+                await self._task
+                raise OSError(f"the demo server could not start on port {self._wanted_port}")
+            await asyncio.sleep(0)
+
+    def abort(self, client: object = None) -> None:
+        if self._server is None:
+            return
+        for connection in list(self._server.server_state.connections):
+            transport = getattr(connection, "transport", None)
+            if transport is None:
+                continue
+            if client is None or transport.get_extra_info("peername") == tuple(client):  # type: ignore[arg-type]
+                transport.abort()
+
+    async def refuse(self) -> None:
+        server, task = self._server, self._task
+        self._server = self._task = None
+        if server is None or task is None:
+            return
+        for listening in server.servers:
+            listening.close()
+        for connection in list(server.server_state.connections):
+            transport = getattr(connection, "transport", None)
+            if transport is not None:
+                transport.abort()
+        server.should_exit = True
+        server.force_exit = True
+        await task
+
+
+class _Quiet(uvicorn.Server):
+    """Leaves signals to the process it is embedded in."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:
+        yield
+
+
+class DemoServer:
+    """A running demo cluster: ``async with DemoServer(...) as demo``.
+
+    objects: fill up to this many Deployments. life: whether deployments roll out by themselves. port: 0 for a free
+    one. seed: of names and of life. ``url``, ``kubeconfig`` (a file that only its owner can read, removed on exit),
+    ``cluster`` and ``faults`` are there once it runs.
+    """
+
+    def __init__(
+        self,
+        *,
+        objects: int = 0,
+        life: bool = True,
+        port: int = 0,
+        seed: int = 0,
+        object_bytes: int = 4600,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.cluster = Cluster(clock=clock, wall=wall, seed=seed)
+        self.faults = Faults(self.cluster)
+        self._objects = objects
+        self._object_bytes = object_bytes
+        self._life = Life(self.cluster, random=random.Random(seed)) if life else None  # noqa: S311 - a demo's dice
+        self._listener = SocketListener(demo_app(self.cluster, self.faults), port=port)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._kubeconfig: Path | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self._listener.port}"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """RuntimeError before the server runs."""
+        if self._kubeconfig is None:
+            raise RuntimeError("the demo server does not run")
+        return self._kubeconfig
+
+    async def __aenter__(self) -> Self:
+        furnish(self.cluster)
+        if self._objects:
+            populate(self.cluster, self._objects, object_bytes=self._object_bytes)
+        self.faults.listener = self._listener
+        await self._listener.listen()
+        self._kubeconfig = write_kubeconfig(self.url)
+        self._tasks.append(asyncio.create_task(self._progress(), name="demo progress"))
+        if self._life is not None:
+            self._tasks.append(asyncio.create_task(self._life.run(), name="demo life"))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        results = await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.faults.thaw()
+        await self._listener.refuse()
+        if self._kubeconfig is not None:
+            self._kubeconfig.unlink(missing_ok=True)
+            self._kubeconfig = None
+        died = [result for result in results if isinstance(result, Exception)]
+        if died and error is None:
+            raise died[0]
+
+    async def run(self) -> None:
+        """Until one of its tasks dies, whose exception is raised; they never end otherwise."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+    async def _progress(self) -> None:
+        while True:
+            await asyncio.sleep(_PROGRESS_SECONDS)
+            self.cluster.progress()
+
+
+def kubeconfig_of(url: str, *, token: str = ADMIN_TOKEN) -> str:
+    """A kubeconfig for the demo server, as JSON (which is YAML). kubectl sends its token over TLS only."""
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "demo",
+        "clusters": [{"name": "demo", "cluster": {"server": url}}],
+        "users": [{"name": "demo-admin", "user": {"token": token}}],
+        "contexts": [{"name": "demo", "context": {"cluster": "demo", "user": "demo-admin"}}],
+    }
+    return orjson.dumps(config, option=orjson.OPT_INDENT_2).decode() + "\n"
+
+
+def write_kubeconfig(url: str) -> Path:
+    """Into a new temporary file that only its owner can read."""
+    descriptor, name = tempfile.mkstemp(prefix="kubemirror-demo-", suffix=".kubeconfig")  # made with mode 0600
+    with os.fdopen(descriptor, "w") as file:
+        file.write(kubeconfig_of(url))
+    return Path(name)
+
+
+async def serve_demo(
+    *,
+    port: int = 0,
+    objects: int = 0,
+    seed: int = 0,
+    object_bytes: int = 4600,
+    life: bool = True,
+    announce: Callable[[str], None] = print,
+) -> None:
+    """``kubemirror demo-server``: serve until cancelled, having announced the URL and the kubeconfig.
+
+    The server's tasks are watched: one that dies ends this with its exception.
+    """
+    async with DemoServer(port=port, objects=objects, seed=seed, object_bytes=object_bytes, life=life) as demo:
+        announce(f"demo cluster on {demo.url}")
+        announce(f"export KUBECONFIG={demo.kubeconfig}")
+        announce(kubeconfig_of(demo.url).rstrip())
+        await demo.run()
+
+
+def main(*, port: int = 0, objects: int = 0, seed: int = 0, object_bytes: int = 4600, life: bool = True) -> None:
+    """``serve_demo`` in an event loop of its own, until interrupted."""
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(serve_demo(port=port, objects=objects, seed=seed, object_bytes=object_bytes, life=life))

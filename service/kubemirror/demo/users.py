@@ -1,0 +1,92 @@
+"""The fixed users of the demo cluster: their tokens, and what each may do.
+
+Who comes without a token may do everything, as long as nothing else is said: kubectl sends none over plain http.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kubemirror.access.authorizer import (
+    ANONYMOUS,
+    Allow,
+    Caller,
+    Decision,
+    Deny,
+    PathAttributes,
+    ResourceAttributes,
+)
+from kubemirror.errors import UnauthenticatedError
+
+_READ = frozenset({"get", "list", "watch"})
+_ANYONE_GROUPS = ("selfsubjectaccessreviews", "selfsubjectreviews")
+
+
+def _user(name: str, uid: str, *groups: str) -> Caller:
+    return Caller(name, uid, (*groups, "system:authenticated"))
+
+
+ADMIN_TOKEN = "admin-token"  # noqa: S105 - the demo's tokens are public
+TOKENS: Mapping[str, Caller] = {
+    ADMIN_TOKEN: _user("admin", "1", "system:masters"),
+    "mirror-token": _user("mirror", "2", "mirrors"),
+    "reader-token": _user("reader", "3", "readers"),
+    "shop-token": _user("shop-reader", "4", "shop-readers"),
+    "nobody-token": _user("nobody", "5"),
+}
+
+
+@dataclass(slots=True)
+class Users:
+    """Authenticator and Authorizer of the demo cluster.
+
+    tokens: what is accepted now; replace it to rotate. anonymous: whether requests without credentials may do
+    everything (else nothing but discovery). forbidden: resources refused to all but system:masters, as if a role had
+    been cut.
+    """
+
+    tokens: dict[str, Caller] = field(default_factory=lambda: dict(TOKENS))
+    anonymous: bool = True
+    forbidden: set[str] = field(default_factory=set)
+
+    async def authenticate(self, headers: Mapping[bytes, bytes], peer: tuple[str, int] | None) -> Caller:
+        """By bearer token; anything else is anonymous, as upstream has it."""
+        return self.caller(headers.get(b"authorization", b"").decode("latin-1"))
+
+    def caller(self, authorization: str) -> Caller:
+        """Raises UnauthenticatedError for a token that is not accepted."""
+        scheme, _, token = authorization.partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
+            return ANONYMOUS
+        if token not in self.tokens:
+            raise UnauthenticatedError("the token is not accepted")
+        return self.tokens[token]
+
+    async def authorize(
+        self, caller: Caller, attributes: ResourceAttributes | PathAttributes, *, partial: bool = False
+    ) -> Decision:
+        return self.decide(caller, attributes)
+
+    def decide(self, caller: Caller, attributes: ResourceAttributes | PathAttributes) -> Decision:
+        """What RBAC would say: an empty reason is all it tells of a no."""
+        groups = set(caller.groups)
+        everything = "system:masters" in groups or (self.anonymous and caller.user == ANONYMOUS.user)
+        if isinstance(attributes, PathAttributes):
+            return Allow() if everything or attributes.verb in ("get", "head") else Deny("")
+        name = f"{attributes.resource}.{attributes.group}" if attributes.group else attributes.resource
+        if name in self.forbidden and "system:masters" not in groups:
+            return Deny("")
+        if everything:
+            return Allow()
+        if attributes.verb == "create" and attributes.resource in _ANYONE_GROUPS and "system:authenticated" in groups:
+            return Allow()
+        if "mirrors" in groups and attributes.verb == "create" and attributes.resource.endswith("reviews"):
+            return Allow()
+        if attributes.verb in _READ:
+            if groups & {"readers", "mirrors"}:
+                return Allow()
+            if "shop-readers" in groups and attributes.namespace == "shop":
+                return Allow()
+        return Deny("")
