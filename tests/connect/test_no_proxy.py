@@ -6,7 +6,7 @@ import pytest
 from yarl import URL
 
 from kubemirror.errors import ConfigError
-from kubemirror.kube.proxy import NoProxy, proxy_for
+from kubemirror.kube.proxy import NoProxy, Proxy, proxy_for
 
 PROXY = "http://proxy.example:3128"
 
@@ -73,13 +73,13 @@ def test_no_proxy(no_proxy: str, host: str, port: int, direct: bool) -> None:
     ],
 )
 def test_the_environments_proxy(server: str, env: dict[str, str], expected: str | None) -> None:
-    assert proxy_for(URL(server), env) == (URL(expected) if expected else None)
+    assert proxy_for(URL(server), env) == (Proxy(URL(expected)) if expected else None)
 
 
 def test_the_kubeconfigs_proxy_wins_over_everything() -> None:
     env = {"HTTPS_PROXY": "http://other:1", "NO_PROXY": "*"}
 
-    assert proxy_for(URL("https://127.0.0.1:6443"), env, proxy_url=PROXY) == URL(PROXY)
+    assert proxy_for(URL("https://127.0.0.1:6443"), env, proxy_url=PROXY) == Proxy(URL(PROXY))
 
 
 def test_a_pods_own_cluster_is_reached_directly() -> None:
