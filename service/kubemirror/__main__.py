@@ -109,8 +109,14 @@ def _demo_server(given: argparse.Namespace) -> int:
 
 def _rbac(given: argparse.Namespace) -> int:
     from kubemirror.kube.rbac import print_role
+    from kubemirror.log import Logging
 
-    return print_role(settings_of(given))
+    settings = settings_of(given)
+    logging = Logging(format_=settings.log_format, level="warning")  # standard output is the role, and nothing else
+    try:
+        return print_role(settings)
+    finally:
+        logging.close()
 
 
 def _kubeconfig(given: argparse.Namespace) -> int:
