@@ -90,16 +90,16 @@ def keepalive_socket(
 class Body:
     """The body of one answer."""
 
-    def __init__(self, response: aiohttp.ClientResponse, server: URL, proxy: URL | None) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, server: URL, via: URL | None) -> None:
         self._response = response
         self._server = server
-        self._proxy = proxy
+        self._via = via
 
     async def read(self) -> bytes:
         try:
             return await self._response.content.readany()
         except (aiohttp.ClientError, OSError) as exc:
-            raise transport_error(exc, self._server, self._proxy) from None
+            raise transport_error(exc, self._server, self._via) from None
 
     async def close(self) -> None:
         if self._response.content.at_eof() and self._response.content.exception() is None:
@@ -129,6 +129,7 @@ class Connection:
             target, env, ca=ca.read() if ca is not None else b"", exec_seconds=exec_seconds, clock=clock, wall=wall
         )
         self._proxy = proxy_for(self._server, env, proxy_url=target.cluster.proxy_url, in_cluster=target.in_cluster)
+        self._via = self._proxy.url if self._proxy is not None else None
         self._impersonation = _impersonation(target)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
@@ -189,7 +190,7 @@ class Connection:
             "namespace": self._target.namespace,
             "user": self._target.user.name + (f" as {impersonated}" if impersonated else ""),
             "authentication": self._credentials.name,
-            "proxy": host_of(self._proxy) if self._proxy is not None else "",
+            "proxy": host_of(self._via) if self._via is not None else "",
         }
 
     def _announce(self) -> None:
@@ -237,13 +238,13 @@ class Connection:
                 else:
                     answer = await self._send_as_us(method, url, sent, body)
         except (aiohttp.ClientError, OSError) as exc:  # TimeoutError is an OSError
-            error = transport_error(exc, self._server, self._proxy)
+            error = transport_error(exc, self._server, self._via)
             if error.kind == "tls":
                 self._tls.recheck()
             raise error from None
         except ConfigError as exc:  # a CA or certificate that cannot be loaded any more
             raise TransportError(str(exc), kind="tls") from None
-        return Response(answer.status, _lower(answer), Body(answer, self._server, self._proxy))
+        return Response(answer.status, _lower(answer), Body(answer, self._server, self._via))
 
     async def _send_as_us(
         self, method: str, url: URL, headers: CIMultiDict[str], body: bytes
@@ -279,7 +280,8 @@ class Connection:
             headers=headers,
             data=body or None,
             allow_redirects=False,
-            proxy=self._proxy,
+            proxy=self._via,
+            proxy_headers=self._proxy.headers if self._proxy is not None else None,
             ssl=context,
             server_hostname=self._tls.server_name or None,
         )

@@ -8,9 +8,10 @@ cluster is never reached through a proxy from the environment.
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from yarl import URL
 
@@ -102,8 +103,21 @@ class NoProxy:
         return self.everything or any(rule.matches(host, port) for rule in self._rules)
 
 
-def parse_proxy(text: str, where: str) -> URL:
-    """A proxy's URL; ConfigError for what is not one, or is one we cannot speak to."""
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """Where the proxy is, and what it is told of us. url: without user information."""
+
+    url: URL
+    authorization: str = field(default="", repr=False)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """For the proxy alone."""
+        return {"Proxy-Authorization": self.authorization} if self.authorization else {}
+
+
+def parse_proxy(text: str, where: str) -> Proxy:
+    """A proxy by its URL; ConfigError for what is not one, or is one we cannot speak to. Never quotes the URL."""
     try:
         url = URL(text if "://" in text else f"http://{text}")
         usable = bool(url.host) and url.port is not None
@@ -116,10 +130,14 @@ def parse_proxy(text: str, where: str) -> URL:
             f"{where} asks for a {url.scheme}:// proxy, which is not supported; an http:// proxy"
             " tunnels TLS to the API server end to end"
         )
-    return url
+    authorization = ""
+    if url.user is not None or url.password is not None:
+        pair = f"{url.user or ''}:{url.password or ''}".encode()
+        authorization = "Basic " + base64.b64encode(pair).decode()
+    return Proxy(url.with_user(None), authorization)
 
 
-def proxy_for(server: URL, env: Mapping[str, str], *, proxy_url: str = "", in_cluster: bool = False) -> URL | None:
+def proxy_for(server: URL, env: Mapping[str, str], *, proxy_url: str = "", in_cluster: bool = False) -> Proxy | None:
     """The proxy through which ``server`` is reached, None for directly.
 
     proxy_url: the kubeconfig's; it wins over the environment and over NO_PROXY, as in kubectl.
