@@ -28,6 +28,9 @@ class RecordingReader:
         self.namespace = namespace
         self.view: dict[Key, Object] = {}
         self.problems: list[str] = []
+        # A restored server whose RV has overtaken ours looks like any other to a mirror that was away meanwhile:
+        # what was deleted may be back, unchanged, and nothing tells it from a deletion told wrongly.
+        self.time_went_back = False
         self.changes = 0
         self.restarts = 0
         self.resumes = 0
@@ -141,6 +144,9 @@ class RecordingReader:
                 self.view[key] = changed
                 self._told[uid] = changed.resource_version
                 return
+            if self.time_went_back and uid in self._gone:
+                self._told.pop(uid, None)
+                self._gone.discard(uid)
             if uid in self._gone and uid in self._told and change.resource_version <= self._told[uid]:
                 self.problems.append(f"{key} comes back: {change.type}")
             held = self.view.get(key)

@@ -15,7 +15,7 @@ from kubemirror.state.events import Apply, Delete, Event, Init, InitDone, PhaseC
 from kubemirror.state.objects import Key
 from kubemirror.state.store import Writer, identity_digest
 from tests.simulation import virtual_time
-from tests.simulation.cluster import Truth
+from tests.simulation.cluster import Snapshot, Truth
 from tests.simulation.readers import RecordingReader
 from tests.simulation.server import BOOKMARK_SECONDS, Kind, Server
 
@@ -105,6 +105,7 @@ class _Run:
         self.server = Server(self.truth, Random(random.random()), self.kind)
         self.steps = Steps(self.server)
         self.problems: list[str] = []
+        self.readers: list[RecordingReader] = []
 
     async def run(self) -> Outcome:
         loop = asyncio.get_running_loop()
@@ -123,7 +124,7 @@ class _Run:
             random=Random(random.random()),
             sink=self.steps.take,
         )
-        readers = [
+        readers = self.readers = [
             RecordingReader(writer.reader, Random(random.random()), color=color, namespace=namespace)
             for color, namespace in ((None, None), ("red", None), (None, "ns1"), ("blue", "ns2"))
         ]
@@ -216,15 +217,13 @@ class _Run:
         else:
             server.advance()
 
-    def _restore(self, snapshot: object) -> None:
+    def _restore(self, snapshot: Snapshot) -> None:
         self.server.faults["rollback"] += 1
         self.steps.restored()
-        self.truth.restore(snapshot)  # type: ignore[arg-type]
-        for stream in list(self.server.streams):
-            self.server._cut_off(stream)
-        self.server.pages.clear()
-        self.server.cache.frozen = False
-        self.server.cache.rebuild()
+        self.truth.restore(snapshot)
+        self.server.rebuild()
+        for reader in self.readers:
+            reader.time_went_back = True
 
     async def _life(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()

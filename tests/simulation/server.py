@@ -45,6 +45,7 @@ class Stream:
         self.told_columns = False
         self._queue: deque[tuple[float, bytes | TransportError]] = deque()
         self._arrived = asyncio.Event()
+        server.open.add(self)
 
     def push(self, data: bytes | TransportError) -> None:
         if self.silent or self.closed:
@@ -67,6 +68,13 @@ class Stream:
             yield data[start : start + size]
             start += size
 
+    def cut(self) -> None:
+        """The connection is gone, with what was on its way."""
+        self._queue.clear()
+        self.silent = False
+        self.push(TransportError("connection reset", kind="reset"))
+        self.silent = True
+
     async def read(self) -> bytes:
         while True:
             if self._queue:
@@ -84,6 +92,7 @@ class Stream:
     async def close(self) -> None:
         self.closed = True
         self.server.streams.discard(self)
+        self.server.open.discard(self)
 
 
 class Server:
@@ -100,7 +109,8 @@ class Server:
         self.forbidden = False
         self.refusing = False
         self.hanging_up = False
-        self.streams: set[Stream] = set()
+        self.streams: set[Stream] = set()  # watches that are told what happens
+        self.open: set[Stream] = set()
         self.faults: Counter[str] = Counter()
         self.requests: list[tuple[float, dict[str, str]]] = []
         self.lost: set[int] = set()  # RVs that some stream was not told, silently
@@ -127,6 +137,15 @@ class Server:
 
     def watches(self) -> list[Stream]:
         return sorted((stream for stream in self.streams if stream.watch), key=id)
+
+    def rebuild(self) -> None:
+        """The storage below was restored: every connection is cut, and the cache is made anew."""
+        for stream in list(self.open):
+            stream.cut()
+        self.streams.clear()
+        self.pages.clear()
+        self.cache.frozen = False
+        self.cache.rebuild()
 
     def restart(self) -> None:
         self.faults["restart"] += 1
