@@ -33,6 +33,7 @@ class ServedVersion:
 
     columns: the CRD version's additionalPrinterColumns; () for built-ins and for CRDs without any.
     selectable_fields: JSON paths with the leading dot, as the CRD names them.
+    subresources: where this version has others than the resource as a whole; None: the same.
     """
 
     name: str
@@ -40,6 +41,7 @@ class ServedVersion:
     selectable_fields: tuple[str, ...] = ()
     storage_version_hash: str = ""
     deprecation_warning: str = ""
+    subresources: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,11 @@ class Resource:
     def served(self, version: str) -> ServedVersion | None:
         """The served version of that name, or None."""
         return next((served for served in self.versions if served.name == version), None)
+
+    def subresources_of(self, version: str) -> tuple[str, ...]:
+        """The subresources of one served version."""
+        served = self.served(version)
+        return self.subresources if served is None or served.subresources is None else served.subresources
 
     @property
     def path(self) -> str:

@@ -21,6 +21,13 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 NO_CACHE = (b"cache-control", b"no-cache, private")
 
+
+def warning(text: str) -> tuple[bytes, bytes]:
+    """The header that tells people of a deprecated version (RFC 7234, code 299)."""
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+    return b"warning", b'299 - "%s"' % quoted.encode()
+
+
 # apiserver pkg/endpoints/handlers/responsewriters/writers.go: below this, gzip costs more than it saves.
 GZIP_LEAST_BYTES = 128 * 1024
 GZIP_LEVEL = 1

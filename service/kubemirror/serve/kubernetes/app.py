@@ -29,8 +29,8 @@ from kubemirror.errors import GoneError, KubemirrorError, NotSyncedError, Select
 from kubemirror.serve import status
 from kubemirror.serve.context import Context
 from kubemirror.serve.kubernetes import reviews, websocket
-from kubemirror.serve.kubernetes.answer import NO_CACHE, Answer, Message, Receive, Scope, Send, write
-from kubemirror.serve.kubernetes.discovery import MEDIA_TYPES, Discovery
+from kubemirror.serve.kubernetes.answer import NO_CACHE, Answer, Message, Receive, Scope, Send, warning, write
+from kubemirror.serve.kubernetes.discovery import MEDIA_TYPES, Discovery, unrouted
 from kubemirror.serve.kubernetes.forms import PLAIN, Form, Shape, View, allowed, form_of
 from kubemirror.serve.kubernetes.frames import Frames
 from kubemirror.serve.kubernetes.options import (
@@ -112,7 +112,8 @@ class KubernetesApp:
 
     async def _refuse(self, request: Request, error: KubemirrorError, send: Send) -> None:
         failure = status.from_error(error)
-        answer = Answer(failure.code, failure.body, headers=(NO_CACHE, *failure.headers))
+        warnings = [warning(request.warning)] if request.warning else []
+        answer = Answer(failure.code, failure.body, headers=(NO_CACHE, *failure.headers, *warnings))
         await write(send, answer, request.error_writing())
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -159,7 +160,6 @@ class KubernetesApp:
 
     async def _answer(self, request: Request, receive: Receive) -> tuple[Answer | _Stream, Accepted]:
         caller = await self._context.authenticator.authenticate(request.headers, request.peer)
-        request.caller = caller
         if any(name.startswith(b"impersonate-") for name in request.headers):
             raise status.forbidden("impersonation is not supported by this read-only mirror")
         path = parse_path(request.raw_path)
@@ -227,8 +227,8 @@ class KubernetesApp:
         watch = path.watch or (not path.name and is_watch(request.query))
         if not watch:
             check_timeout(request.query)
-        if request.method not in ("GET", "HEAD"):
-            self._refuse_write(request, path, found)
+        if request.method not in ("GET", "HEAD") and found is not None:
+            self._refuse_write(request, path)
         attributes = self._attributes(request, path, found, watch=watch)
         decision = await self._authorize(caller, attributes)
         if found is None:
@@ -237,12 +237,8 @@ class KubernetesApp:
         resource = entry.resource
         if not self._in_scope(resource, path):
             return self._unknown(path)
-        if path.subresource and not (path.subresource == "status" and "status" in resource.subresources):
-            if path.subresource in resource.subresources or path.subresource in _CONNECTS:
-                raise status.not_supported("get", f"{resource.plural}/{path.subresource}", resource.group)
-            return self._unknown(path)
-        if path.trailing:
-            return self._unknown(path)
+        request.warning = served.deprecation_warning
+        self._check_subresource(resource, path)
         if request.method == "HEAD" and not resource.custom:
             raise status.method_not_allowed()
         accepted, form = self._negotiate(request, resource, path, watch=watch)
@@ -256,7 +252,12 @@ class KubernetesApp:
         if path.name:
             if "export" in request.query:
                 raise status.bad_request("the export parameter, deprecated since v1.14, is no longer supported")
-            return await self._reads.get(target, path.name, request.query.get("resourceVersion", "")), accepted
+            answer = await self._reads.get(target, path.name, request.query.get("resourceVersion", ""))
+            if accepted.transform is not None and accepted.transform.kind == "PartialObjectMetadataList":
+                if resource.custom:
+                    raise StatusError(500, "", "content is not a list")
+                raise _wrong_partial(accepted.transform.kind, "is not a list", resource, "")
+            return answer, accepted
         options = list_options(request.query)
         selection = self._selection(options, resource, served.name)
         validate_list(options)
@@ -309,9 +310,11 @@ class KubernetesApp:
         answer = await reviews.review(self._context.authorizer, caller, path.group, kind, content_type, body)
         return answer, Accepted(JSON)
 
-    def _refuse_write(self, request: Request, path: ResourcePath, found: tuple[Entry, ServedVersion] | None) -> None:
+    def _refuse_write(self, request: Request, path: ResourcePath) -> None:
         action = _WRITES.get(request.method)
-        if action is None or found is None:
+        if action is None or (action == "create") is bool(path.name):
+            raise status.method_not_allowed()
+        if action in ("update", "patch") and not path.name:
             raise status.method_not_allowed()
         if action == "delete" and not path.name:
             action = "deletecollection"
@@ -325,6 +328,19 @@ class KubernetesApp:
 
     def _is_builtin(self, group: str) -> bool:
         return not group or (self._discovery.has_group(group) and not self._discovery.is_custom(group))
+
+    @staticmethod
+    def _check_subresource(resource: Resource, path: ResourcePath) -> None:
+        if path.trailing:
+            raise status.no_such_resource()
+        known = resource.subresources_of(path.version)
+        if not path.subresource or (path.subresource == "status" and "status" in known):
+            return
+        if resource.custom and path.subresource not in known:
+            raise status.not_found(resource.plural, resource.group, path.name)
+        if path.subresource in known or path.subresource in _CONNECTS:
+            raise status.not_supported("get", f"{resource.plural}/{path.subresource}", resource.group)
+        raise status.no_such_resource()
 
     @staticmethod
     def _in_scope(resource: Resource, path: ResourcePath) -> bool:
@@ -366,12 +382,7 @@ class KubernetesApp:
         accept = request.accept
         if not resource.custom and not names_type(accept, (JSON, YAML, PROTOBUF)):
             streams = "" if path.name else f", {_WATCH_TYPES}"
-            raise StatusError(
-                406,
-                "NotAcceptable",
-                f"406: Not Acceptable\n\nAvailable representations: {MEDIA_TYPES}{streams}",
-                {},
-            )
+            raise unrouted(f"{MEDIA_TYPES}{streams}")
         accepted = negotiate(accept, (JSON,) if watch else (JSON, YAML), allowed)
         if accepted is None:
             types = _WATCH_TYPES if watch else MEDIA_TYPES
@@ -382,8 +393,6 @@ class KubernetesApp:
         listed = not path.name
         if not watch and transform.kind == "PartialObjectMetadata" and listed:
             raise _wrong_partial(transform.kind, "is a list", resource, "List")
-        if not watch and transform.kind == "PartialObjectMetadataList" and not listed:
-            raise _wrong_partial(transform.kind, "is not a list", resource, "")
         try:
             return accepted, form_of(transform, request.query.get("includeObject", ""))
         except ValueError as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 from kubemirror.serve.kubernetes.answer import NO_CACHE, Answer
 from kubemirror.serve.kubernetes.request import Request
-from kubemirror.serve.negotiation import JSON, PROTOBUF, YAML, Accepted, Transform, negotiate
+from kubemirror.serve.negotiation import JSON, PROTOBUF, YAML, Accepted, Transform, names_type, negotiate
 from kubemirror.serve.status import StatusError, go_json
 from kubemirror.state.catalog import Catalog, Entry, Resource
 
@@ -27,6 +27,11 @@ _VERSION = re.compile(r"v([1-9][0-9]*)(?:(alpha|beta)([1-9][0-9]*))?")
 
 def not_acceptable() -> StatusError:
     return StatusError(406, "NotAcceptable", f"only the following media types are accepted: {MEDIA_TYPES}")
+
+
+def unrouted(media_types: str) -> StatusError:
+    """406 as the router of built-in paths says it, before any handler looked at the request."""
+    return StatusError(406, "NotAcceptable", f"406: Not Acceptable\n\nAvailable representations: {media_types}", {})
 
 
 def version_priority(version: str) -> tuple[int, int, int, str]:
@@ -56,6 +61,8 @@ class Discovery:
 
     def root(self, request: Request, *, core: bool) -> tuple[Answer, Accepted]:
         """/api (``core``) or /apis, in the form that Accept asks for."""
+        if core:
+            _check_routed(request)
         accepted = self._negotiate(request, aggregated=True)
         if accepted.transform is None:
             return self._answer("/api" if core else "/apis", lambda: self._legacy_root(core=core)), accepted
@@ -80,6 +87,8 @@ class Discovery:
         known = any(version in found.versions for found in self._groups() if found.name == group)
         if not known:
             return None
+        if not self.is_custom(group, version):
+            _check_routed(request)
         answer = self._answer(f"resources {group}/{version}", lambda: self._resource_list(group, version))
         return answer, self._negotiate(request)
 
@@ -174,7 +183,7 @@ class Discovery:
             if served is not None and served.storage_version_hash:
                 item["storageVersionHash"] = served.storage_version_hash
             resources.append(item)
-            if "status" in resource.subresources:
+            if "status" in resource.subresources_of(version):
                 resources.append(
                     {
                         "name": f"{resource.plural}/status",
@@ -228,7 +237,7 @@ class Discovery:
             item["shortNames"] = resource.short_names
         if resource.categories:
             item["categories"] = resource.categories
-        if "status" in resource.subresources:
+        if "status" in resource.subresources_of(version):
             item["subresources"] = [{"subresource": "status", "responseKind": kind, "verbs": ["get"]}]
         return item
 
@@ -238,3 +247,8 @@ class Discovery:
             for entry in self._catalog
             if entry.resource.group == group and entry.resource.served(version) is not None
         ]
+
+
+def _check_routed(request: Request) -> None:
+    if not names_type(request.accept, (JSON, YAML, PROTOBUF)):
+        raise unrouted(MEDIA_TYPES)

@@ -108,8 +108,8 @@ def _resource(group: str, version: str, rest: list[str]) -> ResourcePath | None:
     if not resource:
         return None
     name = rest[0] if rest else ""
-    if rest and not name:
-        return None
+    if rest and not name:  # a doubled slash before the name: known to nobody, but below a known resource
+        return ResourcePath(group, version, resource, namespace, watch=watch, trailing=True)
     subresource = rest[1] if len(rest) > 1 else ""
     if namespace is not None:
         check_segment("Namespace", namespace)

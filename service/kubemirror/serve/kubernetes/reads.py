@@ -16,7 +16,7 @@ from kubemirror.errors import ExpiredError
 from kubemirror.serve import status
 from kubemirror.serve.context import Context
 from kubemirror.serve.kubernetes import continuation
-from kubemirror.serve.kubernetes.answer import NO_CACHE, Answer, Headers, Listing
+from kubemirror.serve.kubernetes.answer import NO_CACHE, Answer, Headers, Listing, warning
 from kubemirror.serve.kubernetes.continuation import Continuation
 from kubemirror.serve.kubernetes.forms import Shape, View
 from kubemirror.serve.kubernetes.options import EXACT, ListOptions, resource_version
@@ -96,8 +96,7 @@ class Reads:
         headers = [NO_CACHE]
         served = target.resource.served(target.view.version)
         if served is not None and served.deprecation_warning:
-            text = served.deprecation_warning.replace("\\", "\\\\").replace('"', '\\"')
-            headers.append((b"warning", b'299 - "%s"' % text.encode()))
+            headers.append(warning(served.deprecation_warning))
         reader = target.reader
         if reader.phase is Phase.STALE:
             age = max(int(self._context.clock() - reader.heard), 0)

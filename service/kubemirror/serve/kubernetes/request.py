@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from kubemirror.access.authorizer import Caller
 from kubemirror.serve.kubernetes.answer import Scope, Writing
 from kubemirror.serve.kubernetes.options import parse_query
 from kubemirror.serve.negotiation import JSON, YAML, negotiate
@@ -18,14 +17,14 @@ _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 
 @dataclass
 class Request:
-    """headers: names in lower case, the first of repeated ones. caller: None until authenticated."""
+    """headers: names in lower case, the first of repeated ones. warning: told with any answer, "" for none."""
 
     method: str
     raw_path: bytes
     query_string: bytes
     headers: Mapping[bytes, bytes]
     peer: tuple[str, int] | None
-    caller: Caller | None = None
+    warning: str = ""
 
     @classmethod
     def of(cls, scope: Scope) -> Request:

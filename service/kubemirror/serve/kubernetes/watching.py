@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from random import random
 from typing import Protocol
 
-from kubemirror.access.authorizer import Allow, Decision
-from kubemirror.errors import ExpiredError, GoneError, StreamEndedError, TooLargeResourceVersionError
+from kubemirror.access.authorizer import Allow, Decision, Deny
+from kubemirror.errors import ExpiredError, GoneError, KubemirrorError, StreamEndedError, TooLargeResourceVersionError
 from kubemirror.serve import status
 from kubemirror.serve.context import Context
 from kubemirror.serve.kubernetes.forms import Shape, View
@@ -247,8 +247,9 @@ class Watch:
         position = self._position
         assert position is not None, "open() made one or a failure"  # noqa: S101
         resource_version = position.resource_version
-        if resource_version <= self._ahead and self._asked.reader.resource_version < self._ahead:
-            return  # not there yet: nothing is known about what this reader has
+        journal = self._asked.reader.journal
+        if journal.resource_version < self._ahead or journal.inside_gap(resource_version):
+            return  # a promise that could not be kept: the mirror is not there yet, or a relist is still being told
         line = self._asked.view.bookmark(resource_version, initial_end=False, columns=self._first)
         self._first = False
         await self._send(output, [line])
@@ -266,12 +267,17 @@ class Watch:
             pass
 
     async def _still_allowed(self) -> bool:
-        decision = await self._asked.ask_again()
+        resource = self._asked.resource
+        try:
+            decision = await self._asked.ask_again()
+        except KubemirrorError as error:
+            self._failure = status.from_error(error)
+            return False
         if isinstance(decision, Allow):
             self._until = decision.until
             return True
-        reason = decision.reason if hasattr(decision, "reason") else ""
-        self._failure = status.forbidden(reason, resource=self._asked.resource.plural, group=self._asked.resource.group)
+        reason = decision.reason if isinstance(decision, Deny) else "not in all namespaces any more"
+        self._failure = status.forbidden(reason, resource=resource.plural, group=resource.group)
         return False
 
     def _current(self) -> bool:
