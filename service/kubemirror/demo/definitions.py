@@ -157,4 +157,5 @@ def _served(version: Fields, hash_: str) -> ServedVersion:
         selectable_fields=tuple(field["jsonPath"] for field in version.get("selectableFields") or ()),
         storage_version_hash=hash_,
         deprecation_warning=warning,
+        subresources=tuple(sorted(version.get("subresources") or {})),
     )

@@ -174,6 +174,7 @@ def _resource(read: _CustomResourceDefinition) -> Resource | None:
                 selectable_fields=tuple(field.json_path for field in version.selectable_fields or ()),
                 storage_version_hash=stored_hash,
                 deprecation_warning=_deprecation(version, served, group, names.kind),
+                subresources=_subresources(version),
             )
             for version in served
         ),
