@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kubemirror.errors import UpstreamUnavailableError
-from kubemirror.kube.transport import TransportError
+from kubemirror.kube.transport import Response, TransportError
 from kubemirror.kube.upstream import ALLOWED_SECONDS, REFUSED_SECONDS, REVIEWS, ApiServer
 from tests.connect.scripted import Refreshes, Scripted, give
 from tests.connect.stub import Clock
@@ -143,3 +143,19 @@ async def test_a_review_that_cannot_be_had_is_an_error(clock: Clock, transport: 
 
     with pytest.raises(UpstreamUnavailableError, match=message):
         await server.create(GROUP, "SubjectAccessReview", {"user": "jane"})
+
+
+async def test_a_connection_that_had_just_been_closed_is_replaced_once(clock: Clock) -> None:
+    answers: list[Response | TransportError] = [
+        TransportError("closed", kind="reset"),
+        give(201, b'{"status":{"allowed":true}}'),
+        TransportError("closed", kind="reset"),
+        TransportError("closed", kind="reset"),
+    ]
+    transport = Scripted(lambda asked: answers.pop(0))
+    server = api(transport, clock)
+
+    assert await server.create(GROUP, "SubjectAccessReview", {"user": "jane"}) == {"allowed": True}
+    with pytest.raises(UpstreamUnavailableError, match="closed"):
+        await server.create(GROUP, "SubjectAccessReview", {"user": "joe"})
+    assert len(transport.asked) == 4

@@ -133,3 +133,30 @@ async def test_a_cancelled_read_loses_nothing(connect: Connect) -> None:
 
         assert await response.body.read() == b"late"
         await response.body.close()
+
+
+async def test_closing_the_connection_ends_its_streams(connect: Connect) -> None:
+    async def hold(request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(CHUNKED + chunk(b"first"))
+
+    async with Stub(hold) as stub:
+        connection = await connect(stub.url)
+        response = await connection.request("GET", "/watch", seconds=5)
+        await response.body.read()
+        reading = asyncio.create_task(response.body.read())
+        await asyncio.sleep(0)
+        await connection.close()
+        with pytest.raises(TransportError):
+            await reading
+        await response.body.close()
+
+
+async def test_a_closed_connection_asks_nothing(connect: Connect) -> None:
+    async with Stub() as stub:
+        connection = await connect(stub.url)
+        await connection.close()
+        await connection.close()
+        with pytest.raises(TransportError, match="closed"):
+            await ask(connection)
+
+    assert stub.requests == []

@@ -22,7 +22,7 @@ import msgspec
 
 from kubemirror.errors import UpstreamUnavailableError
 from kubemirror.kube.flight import Flights
-from kubemirror.kube.transport import Transport, TransportError
+from kubemirror.kube.transport import Response, Transport, TransportError
 from kubemirror.state.catalog import Resource
 from kubemirror.state.upstream import Document, Refresh
 
@@ -226,12 +226,22 @@ class ApiServer:
         seconds: float,
         limit: int,
     ) -> _Answer:
-        """A whole answer, of at most ``limit`` bytes within ``seconds``. Raises UpstreamUnavailableError."""
+        """A whole answer, of at most ``limit`` bytes within ``seconds``. Raises UpstreamUnavailableError.
+
+        A pooled connection that the API server had just closed is replaced once: nothing asked here changes anything.
+        """
+
+        async def send() -> Response:
+            return await self._transport.request(method, path, query=query, headers=headers, body=body, seconds=seconds)
+
         try:
             async with asyncio.timeout(seconds):
-                response = await self._transport.request(
-                    method, path, query=query, headers=headers, body=body, seconds=seconds
-                )
+                try:
+                    response = await send()
+                except TransportError as exc:
+                    if exc.kind != "reset":
+                        raise
+                    response = await send()
                 chunks, size = [], 0
                 try:
                     while chunk := await response.body.read():
