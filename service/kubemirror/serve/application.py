@@ -79,22 +79,21 @@ class Application:
         started = time.perf_counter()
         asked = asked_of(scope, self._settings)
         scope = _rebased(scope, asked)
-        code = 500
+        code, stream = 500, False
 
-        async def counted(message: Message) -> None:
-            nonlocal code
+        async def noted(message: Message) -> None:
+            nonlocal code, stream
             if message["type"] == "http.response.start":
                 code = message["status"]
+                stream = code == 200 and all(name != b"content-length" for name, _ in message["headers"])
             await send(message)
 
         try:
-            await self._dispatch(asked, scope, receive, counted)
+            await self._dispatch(asked, scope, receive, noted)
         finally:
             route = asked.route or _route_of(scope, asked)
-            if not asked.stream:
-                self.serving.traffic.answered(route, _method(asked.method), code, time.perf_counter() - started)
-            else:
-                self.serving.traffic.requests[route, _method(asked.method), code] += 1
+            seconds = None if stream else time.perf_counter() - started
+            self.serving.traffic.answered(route, _method(asked.method), code, seconds)
 
     async def _dispatch(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -105,7 +104,7 @@ class Application:
             await send_body(send, problem_of(error).code, headers, body)
             return
         if _first_segment(asked.path) in _KUBERNETES:
-            await self._kubernetes(scope, receive, send)
+            await self._kubernetes_http(asked, scope, receive, send)
             return
         if asked.method in ("GET", "HEAD"):
             answer = self.serving.answers.get(asked.variant)
@@ -114,6 +113,18 @@ class Application:
                 await send_answer(answer, asked, send)
                 return
         await self._site(scope, receive, send)
+
+    async def _kubernetes_http(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
+        if not is_watch(asked):
+            await self._kubernetes(scope, receive, send)
+            return
+        try:
+            self.serving.admit_stream()
+        except StatusError as error:
+            await send_body(send, error.code, [(b"content-type", b"application/json"), *error.headers], error.body)
+            return
+        with self.serving.traffic.streaming(_route_of(scope, asked), "kubernetes"):
+            await self._kubernetes(scope, receive, send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = asked_of(scope, self._settings)
@@ -129,7 +140,14 @@ class Application:
             await send_status(problem_of(error), asked, scope, send)
             return
         if _first_segment(asked.path) in _KUBERNETES:
-            await self._kubernetes(scope, receive, send)
+            try:
+                self.serving.admit_stream()
+            except StatusError as error:
+                await receive()
+                await send_status(error, asked, scope, send)
+                return
+            with self.serving.traffic.streaming(_route_of(scope, asked), "kubernetes-websocket"):
+                await self._kubernetes(scope, receive, send)
         elif asked.path == watch.ROUTE:
             await watch.websocket(self.serving, asked, scope, receive, send)
         else:
@@ -222,6 +240,11 @@ def _rebased(scope: Scope, asked: Asked) -> Scope:
     if base and (raw == base or raw.startswith(base + b"/")):
         raw = raw[len(base) :] or b"/"
     return {**scope, "path": asked.path, "raw_path": raw, "root_path": "", "kubemirror.asked": asked}
+
+
+def is_watch(asked: Asked) -> bool:
+    """Whether a Kubernetes request may become a stream; one that turns out to be none is counted for a moment."""
+    return "watch=" in asked.query or "/watch/" in asked.path
 
 
 def _first_segment(path: str) -> str:

@@ -35,7 +35,6 @@ class Asked:
     peer: tuple[str, int] | None
     caller: Caller = ANONYMOUS
     route: str = ""  # template of the route that answered; for metrics
-    stream: bool = False  # the answer is a stream: how long it took says nothing
 
     @property
     def accept(self) -> str:

@@ -11,6 +11,7 @@ from kubemirror.serve.answers import Answers
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.context import Context
 from kubemirror.serve.pages import Pages
+from kubemirror.serve.problems import try_later
 from kubemirror.serve.traffic import Traffic
 
 
@@ -22,6 +23,15 @@ class Serving:
     answers: Answers = field(default_factory=Answers)
     traffic: Traffic = field(default_factory=Traffic)
     pages: Pages = field(default_factory=Pages)
+
+    def admit_stream(self) -> None:
+        """Whether one more stream may be opened; 429 or 503 with Retry-After otherwise."""
+        if self.traffic.open_streams.total() >= self.context.settings.max_streams:
+            message = "as many streams are open as --max-streams allows: retry later"
+            raise try_later(429, "TooManyRequests", message, seconds=5)
+        if self.context.lifecycle.pressed:
+            message = "memory is nearly used up: no new streams; retry later"
+            raise try_later(503, "ServiceUnavailable", message, seconds=10)
 
 
 def _asked(request: Request) -> Asked:

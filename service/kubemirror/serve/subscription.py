@@ -266,18 +266,13 @@ class Subscription:
         new = change.new
         shown_now = new is not None and source.shows(new)
         shown_before = change.old is not None and source.shows(change.old)
-        match (shown_before, shown_now):
-            case (False, True):
-                return ChangeType.ADDED.value, change.object
-            case (True, True):
-                return ChangeType.MODIFIED.value, change.object
-            case (True, False) if new is None:
-                return ChangeType.DELETED.value, change.object
-            case (True, False) if change.old is not None:
-                # It left the selection: its last state inside, under the RV at which it left.
-                return ChangeType.DELETED.value, with_resource_version(change.old, new.resource_version)
-            case _:
-                return None
+        if shown_now:
+            return (ChangeType.MODIFIED if shown_before else ChangeType.ADDED).value, change.object
+        if not shown_before or change.old is None:
+            return None
+        # Deleted, or left the selection: then its last state inside, under the RV at which it left.
+        last = change.object if new is None else with_resource_version(change.old, new.resource_version)
+        return ChangeType.DELETED.value, last
 
     # -- writing --------------------------------------------------------------------------------------
 

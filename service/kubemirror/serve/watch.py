@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Query
@@ -20,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 from kubemirror.errors import KubemirrorError
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.forms import As, carried
-from kubemirror.serve.problems import problem_of, try_later, unknown_parameter
+from kubemirror.serve.problems import problem_of, unknown_parameter
 from kubemirror.serve.reading import Reading, find, read
 from kubemirror.serve.rendering import said_of, send_status
 from kubemirror.serve.routes import get, parameters
@@ -70,13 +72,7 @@ class WatchQuery(BaseModel):
 async def subscribe(serving: Serving, asked: Asked, query: WatchQuery) -> Subscription:
     """Open what ``query`` asks for. Raises StatusError or what a store answers; nothing is left open then."""
     context = serving.context
-    if serving.traffic.open_streams.total() >= context.settings.max_streams:
-        raise try_later(
-            429, "TooManyRequests", "as many streams are open as --max-streams allows: retry later", seconds=5
-        )
-
-    if context.lifecycle.pressed:
-        raise try_later(503, "ServiceUnavailable", "memory is nearly used up: no new streams; retry later", seconds=10)
+    serving.admit_stream()
 
     async def readings() -> list[Reading]:
         entries = {entry.resource.name: entry for entry in (find(context, name) for name in query.resource)}
@@ -124,27 +120,15 @@ async def subscribe(serving: Serving, asked: Asked, query: WatchQuery) -> Subscr
     return subscription
 
 
-class Counted:
-    """Counts one open stream while it lasts."""
-
-    def __init__(self, serving: Serving, subscription: Subscription, framing: str) -> None:
-        self._traffic = serving.traffic
-        self._subscription = subscription
-        self._label = (ROUTE, framing)
-
-    def __enter__(self) -> Self:
-        self._traffic.streams[self._label] += 1
-        self._traffic.open_streams[self._label] += 1
-        return self
-
-    def sent(self, frames: list[Frame]) -> None:
-        for frame in frames:
-            self._traffic.stream_events[frame.type] += 1
-
-    def __exit__(self, *_: object) -> None:
-        self._traffic.open_streams[self._label] -= 1
-        self._traffic.stream_ends[self._subscription.ended or "left"] += 1
-        self._subscription.close()
+@contextmanager
+def counted(serving: Serving, subscription: Subscription, framing: str) -> Iterator[None]:
+    """Count one stream while it is open, and close its subscription with it."""
+    try:
+        with serving.traffic.streaming(ROUTE, framing):
+            yield
+    finally:
+        serving.traffic.stream_ends[subscription.ended or "left"] += 1
+        subscription.close()
 
 
 class StreamResponse(Response):
@@ -167,8 +151,7 @@ class StreamResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         subscription = self.subscription
-        scope["kubemirror.asked"].stream = True
-        with Counted(self.serving, subscription, self.framing) as counted:
+        with counted(self.serving, subscription, self.framing):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             if scope["method"] == "HEAD":
                 await send({"type": "http.response.body", "body": b""})
@@ -178,7 +161,7 @@ class StreamResponse(Response):
                 if self.framing is Framing.SSE:
                     await self._send(send, b"retry: %d\n\n" % random.randint(1000, 5000))  # noqa: S311
                 while frames := await subscription.next():
-                    counted.sent(frames)
+                    self.serving.traffic.told(frame.type for frame in frames)
                     await self._send(send, b"".join(map(self._framed, frames)))
                 await send({"type": "http.response.body", "body": b""})
             except TimeoutError:
@@ -263,12 +246,12 @@ async def websocket(serving: Serving, asked: Asked, scope: Scope, receive: Recei
             return
         await send_status(problem, asked, scope, send)
         return
-    with Counted(serving, subscription, "websocket") as counted:
+    with counted(serving, subscription, "websocket"):
         await send({"type": "websocket.accept"})
         listening = asyncio.create_task(_listen(receive, send, subscription), name="watch socket listens")
         try:
             while frames := await subscription.next():
-                counted.sent(frames)
+                serving.traffic.told(frame.type for frame in frames)
                 for frame in frames:
                     await _send_text(send, frame.data)
             if subscription.ended != "left":
