@@ -6,7 +6,6 @@ import base64
 import contextlib
 import http.client
 import json
-import os
 import ssl
 import time
 import urllib.request
@@ -82,9 +81,8 @@ def mirror(of: Upstream, *, cores: Cores, folder: Path, name: str = "mirror", wa
         *("-m", "kubemirror", "serve", "--kubeconfig", str(of.kubeconfig), "--port", "0", "--log-level", "warning"),
         *("--shutdown-delay-seconds", "0"),
     )
-    env = {key: value for key, value in os.environ.items() if not key.startswith("KUBEMIRROR_")}
     start = time.perf_counter()
-    with running(name, command, on=cores.measured, folder=folder, env=env) as process:
+    with running(name, command, on=cores.measured, folder=folder) as process:
         url = process.first_line(seconds=60).split()[-1].rstrip("/")
         if wait:
             wait_until("readiness", lambda: ready(url), seconds=_SYNC_SECONDS, every=_POLL_SECONDS, process=process)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,9 +86,7 @@ class Process:
 
 
 @contextlib.contextmanager
-def running(
-    name: str, command: Sequence[str], *, on: frozenset[int], folder: Path, env: Mapping[str, str] | None = None
-) -> Iterator[Process]:
+def running(name: str, command: Sequence[str], *, on: frozenset[int], folder: Path) -> Iterator[Process]:
     """A child on the cores ``on``, its log in ``folder``; ended on the way out."""
     log = folder / f"{name}.log"
     ours = os.sched_getaffinity(0)
@@ -100,7 +98,7 @@ def running(
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env={**os.environ, **(env or {})},
+                env=_environment(),
             )
     finally:
         os.sched_setaffinity(0, ours)
@@ -115,6 +113,15 @@ def running(
             child.wait()
         assert child.stdout is not None
         child.stdout.close()
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without what would make a process another one: our settings, and no byte code (a compiler's memory)."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("KUBEMIRROR_") and name not in ("PYTHONDONTWRITEBYTECODE", "PYTHONMALLOC")
+    }
 
 
 def python(*arguments: str) -> list[str]:

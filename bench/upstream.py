@@ -19,12 +19,13 @@ from pathlib import Path
 
 import trustme
 import uvicorn
-from kubemirror.demo.populate import populate
+import uvloop
 
 from kubemirror.demo.api import demo_app
 from kubemirror.demo.cluster import Cluster
 from kubemirror.demo.examples import furnish
 from kubemirror.demo.faults import Faults
+from kubemirror.demo.populate import populate
 from kubemirror.demo.users import ADMIN_TOKEN
 
 # Quiet stores are told the cluster's resourceVersion this often, as etcd's progress notifications do.
@@ -82,4 +83,4 @@ def _kubeconfig(url: str, authority: str) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]).write_text))
+    uvloop.run(serve(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]).write_text))
