@@ -91,6 +91,7 @@ async def test_nothing_that_is_written_holds_a_secret(
             target = find_target(kubeconfig=path, context=None, env={})
             written += [repr(target), str(target)]
             connection = await Connection.open(kubeconfig=path, env={}, clock=clock)
+            identity = vars(connection)["_identity"].current
             written += [repr(connection), repr(connection.describe()), repr(vars(connection))]
             for _ in range(2):
                 clock.advance(100)
@@ -98,7 +99,7 @@ async def test_nothing_that_is_written_holds_a_secret(
                     written.append(repr(await ask(connection, seconds=0.3 if trouble == "slow" else 10)))
                 except KubemirrorError:
                     written.append(traceback.format_exc())
-            written += [repr(vars(vars(connection)["_credentials"])), repr(vars(vars(connection)["_tls"]))]
+            written += [repr(vars(identity.credentials)), repr(vars(identity.tls)), repr(identity)]
             await connection.close()
     written += [repr(logs), caplog.text, *capfd.readouterr()]
 

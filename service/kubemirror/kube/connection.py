@@ -20,6 +20,7 @@ import socket
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -32,13 +33,12 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from kubemirror.errors import ConfigError
-from kubemirror.kube.credential_files import CredentialFile, Given, Source
-from kubemirror.kube.credentials import Credential, Credentials, credentials_of
+from kubemirror.kube.credentials import Credential
 from kubemirror.kube.exec_plugin import LIMIT_SECONDS
-from kubemirror.kube.kubeconfig import SERVICE_ACCOUNT, Target, find_target
+from kubemirror.kube.identity import Following, Identity, identity_of
+from kubemirror.kube.kubeconfig import SERVICE_ACCOUNT, find_target
 from kubemirror.kube.network_errors import host_of, transport_error
 from kubemirror.kube.proxy import is_loopback, proxy_for
-from kubemirror.kube.tls import TLS
 from kubemirror.kube.transport import Response, TransportError
 
 log = structlog.get_logger()
@@ -119,24 +119,18 @@ class Connection:
 
     def __init__(
         self,
-        target: Target,
+        identity: Following,
         env: Mapping[str, str],
         *,
-        exec_seconds: float = LIMIT_SECONDS,
         resolver: AbstractResolver | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
     ) -> None:
-        """Needs a running event loop; raises ConfigError. resolver, clock and wall are seams for tests."""
+        """Needs a running event loop; raises ConfigError. resolver: of names; a seam for tests."""
+        self._identity = identity
+        target = identity.current.target
         self._target = target
-        self._server = _server(target.cluster.server)
-        self._tls, ca = _tls(target, self._server, clock)
-        self._credentials: Credentials = credentials_of(
-            target, env, ca=ca.read() if ca is not None else b"", exec_seconds=exec_seconds, clock=clock, wall=wall
-        )
+        self._server = identity.current.server
         self._proxy = proxy_for(self._server, env, proxy_url=target.cluster.proxy_url, in_cluster=target.in_cluster)
         self._via = self._proxy.url if self._proxy is not None else None
-        self._impersonation = _impersonation(target)
         self._bodies = weakref.WeakSet[Body]()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
@@ -169,10 +163,14 @@ class Connection:
         """Find the cluster and get ready to ask it; nothing is sent yet, no plugin runs yet.
 
         Without arguments: in-cluster if there, else $KUBECONFIG, else ~/.kube/config. Raises ConfigError with
-        one line that names the remedy. exec_seconds: how long an exec plugin may take.
+        one line that names the remedy. exec_seconds: how long an exec plugin may take. resolver, clock and wall
+        are seams for tests.
         """
-        target = find_target(kubeconfig=kubeconfig, context=context, env=env, service_account=service_account)
-        connection = cls(target, env, exec_seconds=exec_seconds, resolver=resolver, clock=clock, wall=wall)
+        find = partial(find_target, kubeconfig=kubeconfig, env=env, service_account=service_account)
+        make = partial(identity_of, env=env, exec_seconds=exec_seconds, clock=clock, wall=wall)
+        target = find(context=context)
+        following = Following(make(target), make, partial(find, context=target.context))
+        connection = cls(following, env, resolver=resolver)
         connection._announce()
         return connection
 
@@ -196,7 +194,7 @@ class Connection:
             "context": self._target.context,
             "namespace": self._target.namespace,
             "user": self._target.user.name + (f" as {impersonated}" if impersonated else ""),
-            "authentication": self._credentials.name,
+            "authentication": self._identity.current.credentials.name,
             "proxy": host_of(self._via) if self._via is not None else "",
         }
 
@@ -245,13 +243,14 @@ class Connection:
         try:
             async with asyncio.timeout(seconds):
                 if "authorization" in sent:
-                    answer = await self._send(method, url, sent, body, None)
+                    answer = await self._send(method, url, sent, body, self._identity.current, None)
                 else:
                     answer = await self._send_as_us(method, url, sent, body)
         except (aiohttp.ClientError, OSError) as exc:  # TimeoutError is an OSError
             error = transport_error(exc, self._server, self._via)
             if error.kind == "tls":
-                self._tls.recheck()
+                self._identity.current.tls.recheck()
+                self._identity.follow()
             raise error from None
         except ConfigError as exc:  # a CA or certificate that cannot be loaded any more
             raise TransportError(str(exc), kind="tls") from None
@@ -262,31 +261,43 @@ class Connection:
     async def _send_as_us(
         self, method: str, url: URL, headers: CIMultiDict[str], body: bytes
     ) -> aiohttp.ClientResponse:
-        headers.extend(self._impersonation)
-        credential = await self._credentials.current()
-        answer = await self._send(method, url, headers, body, credential)
+        identity = self._identity.current
+        credential = await identity.credentials.current()
+        answer = await self._send(method, url, headers, body, identity, credential)
         if answer.status != 401:
             return answer
         try:
-            renewed = await self._credentials.renew(credential)
+            renewed = await identity.credentials.renew(credential)
+            if renewed == credential and self._identity.current is identity:
+                self._identity.follow()
+            if self._identity.current is not identity:
+                identity = self._identity.current
+                renewed = await identity.credentials.current()
+            elif renewed == credential:
+                return answer
         except BaseException:
             answer.close()
             raise
-        if renewed == credential:
-            return answer
         answer.close()
-        return await self._send(method, url, headers, body, renewed)
+        return await self._send(method, url, headers, body, identity, renewed)
 
     async def _send(
-        self, method: str, url: URL, headers: CIMultiDict[str], body: bytes, credential: Credential | None
+        self,
+        method: str,
+        url: URL,
+        headers: CIMultiDict[str],
+        body: bytes,
+        identity: Identity,
+        credential: Credential | None,
     ) -> aiohttp.ClientResponse:
         """credential: None sends ``headers`` alone, as somebody else."""
-        if credential is not None and credential.authorization:
+        certificate = None
+        if credential is not None:
             headers = headers.copy()
-            headers["authorization"] = credential.authorization
-        context = self._tls.context(
-            credential.certificate if credential is not None else None, anonymous=credential is None
-        )
+            headers.extend(identity.impersonation)
+            if credential.authorization:
+                headers["authorization"] = credential.authorization
+            certificate = credential.certificate
         return await self._session.request(
             method,
             url,
@@ -295,8 +306,8 @@ class Connection:
             allow_redirects=False,
             proxy=self._via,
             proxy_headers=self._proxy.headers if self._proxy is not None else None,
-            ssl=context,
-            server_hostname=self._tls.server_name or None,
+            ssl=identity.tls.context(certificate, anonymous=credential is None),
+            server_hostname=identity.tls.server_name or None,
         )
 
     def _url(self, path: str, query: Sequence[tuple[str, str]]) -> URL:
@@ -311,54 +322,4 @@ def _lower(response: aiohttp.ClientResponse) -> dict[str, str]:
     for name, value in response.headers.items():
         name = name.lower()
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
-
-
-def _server(text: str) -> URL:
-    try:
-        url = URL(text)
-        usable = url.scheme in {"http", "https"} and bool(url.host) and url.port is not None
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ConfigError("server of the kubeconfig's cluster is not a URL; write https://host:port")
-    if url.user is not None or url.password is not None:
-        raise ConfigError("server of the kubeconfig's cluster holds credentials; put them under its user")
-    return url.with_query(None).with_fragment(None)
-
-
-def _source(data: bytes, path: Path | None, key: str, clock: Callable[[], float]) -> Source | None:
-    if data:
-        return Given(data, f"{key}-data of the kubeconfig")
-    return CredentialFile(path, key, clock=clock) if path is not None else None
-
-
-def _tls(target: Target, server: URL, clock: Callable[[], float]) -> tuple[TLS, Source | None]:
-    cluster, user = target.cluster, target.user
-    if server.scheme != "https":
-        return TLS(), None
-    ca = _source(cluster.ca_data, cluster.ca_file, "certificate-authority", clock)
-    tls = TLS(
-        ca=ca,
-        insecure=cluster.insecure,
-        certificate=_source(user.certificate_data, user.certificate_file, "client-certificate", clock),
-        key=_source(user.key_data, user.key_file, "client-key", clock),
-        server_name=cluster.tls_server_name,
-    )
-    return tls, ca
-
-
-def _impersonation(target: Target) -> CIMultiDict[str]:
-    """The headers by which a user acts as another (authentication.k8s.io, "User impersonation")."""
-    user = target.user
-    headers = CIMultiDict[str]()
-    if user.impersonate_user:
-        headers.add("Impersonate-User", user.impersonate_user)
-    if user.impersonate_uid:
-        headers.add("Impersonate-Uid", user.impersonate_uid)
-    for group in user.impersonate_groups:
-        headers.add("Impersonate-Group", group)
-    for key, values in user.impersonate_extra:
-        for value in values:
-            headers.add("Impersonate-Extra-" + quote(key.lower(), safe=""), value)
     return headers

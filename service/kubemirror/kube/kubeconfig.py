@@ -65,7 +65,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """All that a connection is made from. source: what a person would call where it came from."""
+    """All that a connection is made from. source: what a person would call where it came from. files: kubeconfigs."""
 
     source: str
     context: str
@@ -73,6 +73,7 @@ class Target:
     cluster: Cluster
     user: User
     in_cluster: bool = False
+    files: tuple[Path, ...] = ()
 
 
 def find_target(
@@ -250,6 +251,7 @@ def _from_files(paths: list[Path], wanted: str | None) -> Target:
         namespace=context.text("namespace"),
         cluster=_cluster(cluster, f"cluster {context.text('cluster')!r}"),
         user=_user(users[user_name], user_name) if user_name else User(),
+        files=tuple(paths),
     )
 
 
