@@ -21,7 +21,9 @@ from kubemirror.access.authorizer import (
     PathAttributes,
     ResourceAttributes,
 )
+from kubemirror.serve.kubernetes import protobuf
 from kubemirror.serve.kubernetes.answer import Answer
+from kubemirror.serve.negotiation import JSON, PROTOBUF
 from kubemirror.serve.status import StatusError, bad_request
 
 READ_ONLY = "read-only mirror"
@@ -31,6 +33,11 @@ KINDS = {
     ("authorization.k8s.io", "v1", "selfsubjectrulesreviews"): "SelfSubjectRulesReview",
     ("authentication.k8s.io", "v1", "selfsubjectreviews"): "SelfSubjectReview",
 }
+# Field numbers are the places, from 1 on (api authorization/v1/generated.proto).
+_ATTRIBUTES = (
+    (1, "resourceAttributes", ("namespace", "verb", "group", "version", "resource", "subresource", "name")),
+    (2, "nonResourceAttributes", ("path", "verb")),
+)
 # A review is a few hundred bytes; upstream's own limit is 3 MiB.
 MOST_BYTES = 64 * 1024
 
@@ -39,20 +46,7 @@ async def review(
     authorizer: Authorizer, caller: Caller, group: str, kind: str, content_type: str, body: bytes
 ) -> Answer:
     """The answer (201) to a review of ``kind``. Raises StatusError for a body that cannot be read."""
-    media = content_type.split(";", 1)[0].strip().lower()
-    if media not in ("", "application/json"):
-        raise StatusError(
-            415,
-            "UnsupportedMediaType",
-            "the body of the request was in an unknown format - accepted media types include: application/json",
-        )
-    try:
-        document = orjson.loads(body or b"{}")
-    except orjson.JSONDecodeError as error:
-        raise bad_request(f"the body of the request is not JSON: {error}") from error
-    spec = document.get("spec") if isinstance(document, dict) else None
-    if not isinstance(spec, dict):
-        spec = {}
+    spec = _spec(kind, content_type, body)
     head = {"kind": kind, "apiVersion": f"{group}/v1"}
     match kind:
         case "SelfSubjectAccessReview":
@@ -65,6 +59,40 @@ async def review(
             now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             answer = {**head, "metadata": {"creationTimestamp": now}, "status": {"userInfo": _user(caller)}}
     return Answer(201, orjson.dumps(answer))
+
+
+def _spec(kind: str, content_type: str, body: bytes) -> dict[str, Any]:
+    """The review's spec, from JSON or protobuf."""
+    media = content_type.split(";", 1)[0].strip().lower()
+    if media == PROTOBUF:
+        try:
+            return _spec_of_protobuf(kind, body)
+        except ValueError as error:
+            raise bad_request(f"the body of the request is not protobuf: {error}") from error
+    if media not in ("", JSON):
+        raise StatusError(
+            415,
+            "UnsupportedMediaType",
+            f"the body of the request was in an unknown format - accepted media types include: {JSON}, {PROTOBUF}",
+        )
+    try:
+        document = orjson.loads(body or b"{}")
+    except orjson.JSONDecodeError as error:
+        raise bad_request(f"the body of the request is not JSON: {error}") from error
+    spec = document.get("spec") if isinstance(document, dict) else None
+    return spec if isinstance(spec, dict) else {}
+
+
+def _spec_of_protobuf(kind: str, body: bytes) -> dict[str, Any]:
+    spec = protobuf.fields(protobuf.fields(protobuf.unwrap(body)).get(2, b""))
+    if kind != "SelfSubjectAccessReview":
+        return {"namespace": spec[1].decode()} if 1 in spec else {}
+    read: dict[str, Any] = {}
+    for number, name, names in _ATTRIBUTES:
+        if number in spec:
+            values = protobuf.fields(spec[number])
+            read[name] = {field: values[place].decode() for place, field in enumerate(names, 1) if values.get(place)}
+    return read
 
 
 async def _access(authorizer: Authorizer, caller: Caller, spec: dict[str, Any]) -> dict[str, Any]:
