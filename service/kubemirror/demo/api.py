@@ -199,10 +199,10 @@ class _Api:
             message = "server-side apply is not offered by the demo cluster: use kubectl apply without --server-side"
             raise Refusal(415, "UnsupportedMediaType", message)
         if request.media_type not in accepted:
-            message = (
-                "the body of the request was in an unknown format - accepted media types include: "
-                f"{', '.join(accepted)}"
-            )
+            if not shelf.resource.custom:
+                raise Refusal(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+            listed = ", ".join((*accepted, _APPLY_PATCH))
+            message = f"the body of the request was in an unknown format - accepted media types include: {listed}"
             raise Refusal(415, "UnsupportedMediaType", message)
         try:
             patch = orjson.loads(request.body)
@@ -229,21 +229,25 @@ class _Api:
         objects = shelf.reader.snapshot(namespace if resource.namespaced else None).objects
         keys = [held.key for held in objects if selection.matches(held)]
         options = request.delete_options(version)
+        before = str(self._cluster.resource_version)
         deleted = self._cluster.delete_collection(resource.name, keys, options=options)
-        self._cluster.progress()
-        return orjson.dumps(
-            {
-                "kind": resource.effective_list_kind,
-                "apiVersion": resource.api_version_of(version),
-                "metadata": {"resourceVersion": str(self._cluster.resource_version)},
-                "items": deleted,
-            }
-        )
+        metadata = {"resourceVersion": before}
+        if resource.custom:
+            metadata["continue"] = ""
+        else:  # items of built-in lists do not say what they are
+            deleted = [{name: obj[name] for name in obj if name not in ("kind", "apiVersion")} for obj in deleted]
+        answer = {
+            "kind": resource.effective_list_kind,
+            "apiVersion": resource.api_version_of(version),
+            "metadata": metadata,
+            "items": deleted,
+        }
+        return shelf.encode(answer)
 
     # -- both -------------------------------------------------------------------------------------------
 
     def _encoded(self, shelf: Shelf, obj: Fields) -> bytes:
-        return shelf.encode(obj)
+        return shelf.encode(obj) if obj["kind"] == shelf.resource.kind else orjson.dumps(obj)
 
     def _shelf(self, path: ResourcePath) -> tuple[Shelf, ServedVersion] | None:
         found = self._cluster.catalog.resolve(path.group, path.version, path.resource)

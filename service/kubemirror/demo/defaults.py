@@ -50,11 +50,7 @@ def pod(obj: Fields) -> None:
 
 
 def deployment(obj: Fields) -> None:
-    spec = obj.get("spec")
-    if not isinstance(spec, dict):
-        spec = obj["spec"] = {}
-    if spec.get("replicas") is None:
-        spec["replicas"] = 1
+    spec = obj["spec"] = _in_order(_one_replica(obj.get("spec")), ("replicas", "selector", "template", "strategy"))
     _template(spec)
     strategy = spec.setdefault("strategy", {})
     if not isinstance(strategy, dict):
@@ -71,12 +67,19 @@ def deployment(obj: Fields) -> None:
 
 
 def replica_set(obj: Fields) -> None:
-    spec = obj.get("spec")
-    if not isinstance(spec, dict):
-        spec = obj["spec"] = {}
-    if spec.get("replicas") is None:
-        spec["replicas"] = 1
+    spec = obj["spec"] = _in_order(_one_replica(obj.get("spec")), ("replicas", "selector", "template"))
     _template(spec)
+
+
+def _one_replica(spec: Any) -> Fields:
+    return {"replicas": 1, **spec} if isinstance(spec, dict) else {"replicas": 1}
+
+
+def _in_order(spec: Any, names: tuple[str, ...]) -> Fields:
+    """A copy with these fields first, as the API server writes them."""
+    given = spec if isinstance(spec, dict) else {}
+    first = {name: given[name] for name in names if name in given}
+    return {**first, **{name: value for name, value in given.items() if name not in first}}
 
 
 def _template(spec: Fields) -> None:
@@ -148,13 +151,12 @@ def new_definition(obj: Fields) -> None:
 
 
 def definition(obj: Fields) -> None:
-    spec = obj.get("spec")
-    if not isinstance(spec, dict):
+    if not isinstance(obj.get("spec"), dict):
         return
+    spec = obj["spec"] = _in_order(obj["spec"], ("group", "names", "scope", "versions"))
     names = spec.get("names")
     if isinstance(names, dict) and isinstance(names.get("kind"), str):
-        if not names.get("singular"):
-            names["singular"] = names["kind"].lower()
-        if not names.get("listKind"):
-            names["listKind"] = f"{names['kind']}List"
+        names = {**names, "singular": names.get("singular") or names["kind"].lower()}
+        names["listKind"] = names.get("listKind") or f"{names['kind']}List"
+        spec["names"] = _in_order(names, ("plural", "singular", "shortNames", "kind", "listKind", "categories"))
     spec.setdefault("conversion", {"strategy": "None"})

@@ -49,9 +49,7 @@ class Kubelet:
         statuses = pod["status"].get("containerStatuses")
         if not pod["spec"].get("nodeName"):
             self._plan(key, "place", now)
-        elif pod["status"].get("phase") == "Pending" and not statuses:
-            self._plan(key, "pull", now)
-        elif statuses and _images(pod) != [status["image"] for status in statuses]:
+        elif not statuses or _images(pod) != [status["image"] for status in statuses]:
             self._plan(key, "pull", now)
 
     @property

@@ -41,11 +41,13 @@ _SERVER_SET = frozenset(
     }
 )
 # Maps whose own entry is recorded (".") because an empty one means something.
-_STRUCTS = frozenset({"metadata", "spec", "status", "template", "strategy", "names", "acceptedNames", "data"})
+_STRUCTS = frozenset(
+    {"metadata", "spec", "status", "template", "strategy", "names", "acceptedNames", "resources", "state", "lastState"}
+)
 
 
-def changed_fields(old: dict[str, Any], new: dict[str, Any]) -> Fields:
-    """The fields of ``new`` that differ from ``old``, as FieldsV1."""
+def changed_fields(old: dict[str, Any], new: dict[str, Any], *, custom: bool = False) -> Fields:
+    """The fields of ``new`` that differ from ``old``, as FieldsV1. custom: spec and status may be absent themselves."""
     fields: Fields = {}
     for name, value in new.items():
         if name in ("apiVersion", "kind"):
@@ -56,9 +58,13 @@ def changed_fields(old: dict[str, Any], new: dict[str, Any]) -> Fields:
             before = {field: inner for field, inner in (before or {}).items() if field not in _SERVER_SET}
             if not value:
                 continue
+            inner = _fields(name, before, value, custom=False)
+            if inner:
+                fields["f:metadata"] = inner
+            continue
         if value == before and name in old:
             continue
-        inner = _fields(name, before, value)
+        inner = _fields(name, before, value, custom=custom)
         if inner or before is None:
             fields[f"f:{name}"] = inner
     return fields
@@ -95,7 +101,7 @@ def record(
         "apiVersion": api_version,
         "time": time,
         "fieldsType": "FieldsV1",
-        "fieldsV1": owned,
+        "fieldsV1": _sorted(owned),
     }
     if subresource:
         written["subresource"] = subresource
@@ -113,17 +119,17 @@ def _identity(entry: dict[str, Any]) -> tuple[str, str, str, str]:
     )
 
 
-def _fields(name: str, old: Any, new: Any) -> Fields:
+def _fields(name: str, old: Any, new: Any, *, custom: bool) -> Fields:
     if isinstance(new, dict) and name not in _ATOMIC:
         before = old if isinstance(old, dict) else {}
         fields: Fields = {}
-        if not before and name not in _STRUCTS:
+        if not before and (custom or name not in _STRUCTS):
             fields["."] = {}
         for key, value in new.items():
             if key not in before or before[key] != value:
-                fields[f"f:{key}"] = _fields(key, before.get(key), value)
+                fields[f"f:{key}"] = _fields(key, before.get(key), value, custom=custom)
         return fields
-    if isinstance(new, list) and name in _KEYS:
+    if isinstance(new, list) and name in _KEYS and not custom:
         return _keyed(_KEYS[name], old if isinstance(old, list) else [], new)
     if isinstance(new, list) and name in _SETS:
         before_set = old if isinstance(old, list) else []
@@ -146,7 +152,7 @@ def _keyed(keys: tuple[str, ...], old: list[Any], new: list[Any]) -> Fields:
         inner: Fields = {".": {}} if held is None else {}
         for name, value in item.items():
             if held is None or held.get(name) != value or name not in held:
-                inner[f"f:{name}"] = _fields(name, (held or {}).get(name), value)
+                inner[f"f:{name}"] = _fields(name, (held or {}).get(name), value, custom=False)
         fields[identity] = inner
     return fields
 
@@ -163,13 +169,17 @@ def _with(left: Fields, right: Fields) -> Fields:
     return merged
 
 
+def _sorted(fields: Fields) -> Fields:
+    return {name: _sorted(fields[name]) for name in sorted(fields)}
+
+
 def _without(fields: Fields, gone: Fields) -> Fields:
     left: Fields = {}
     for name, inner in fields.items():
         if name not in gone:
             left[name] = inner
         elif inner and gone[name]:
-            rest = _without(inner, gone[name])
-            if rest and rest != {".": {}}:
+            rest = _without(inner, {key: value for key, value in gone[name].items() if key != "."})
+            if rest:
                 left[name] = rest
     return left

@@ -44,7 +44,7 @@ def decode(body: bytes) -> dict[str, Any]:
         api_version, kind = type_.get(1, ""), type_.get(2, "")
         group = "meta" if kind == "DeleteOptions" else _GROUPS.get(api_version, "")
         message = f"{group}.{kind}"
-        if message not in _messages():
+        if message not in messages():
             raise ProtobufError(f"protobuf: {api_version} {kind} is not read here")
         return {"kind": kind, "apiVersion": api_version, **_message(message, envelope[2])}
     except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
@@ -52,15 +52,16 @@ def decode(body: bytes) -> dict[str, Any]:
 
 
 @cache
-def _messages() -> dict[str, dict[str, list[str]]]:
-    messages: dict[str, dict[str, list[str]]] = orjson.loads(
+def messages() -> dict[str, dict[str, list[str]]]:
+    """Per message, per field number: JSON name, type and, unless there are none, flags."""
+    table: dict[str, dict[str, list[str]]] = orjson.loads(
         files("kubemirror.demo").joinpath("protobuf.json").read_bytes()
     )
-    return messages
+    return table
 
 
 def _message(name: str, body: bytes) -> dict[str, Any]:
-    fields = _messages()[name]
+    fields = messages()[name]
     out: dict[str, Any] = {}
     for number, raw in _wire(body):
         field = fields.get(str(number))

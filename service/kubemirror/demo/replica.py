@@ -7,6 +7,7 @@ ever arrives.
 from __future__ import annotations
 
 from kubemirror.demo.cluster import Cluster
+from kubemirror.demo.kinds import discovery_order
 from kubemirror.demo.shelf import Shelf
 from kubemirror.state.catalog import ALL_NAMESPACES, Catalog, Entry
 from kubemirror.state.events import Apply, Bookmark, Columns, Delete, Init, InitApply, InitDone, Phase, PhaseChange
@@ -19,7 +20,7 @@ def standing_still(cluster: Cluster) -> Catalog:
     """A catalog of copies of ``cluster``'s stores as they are now, their journals included."""
     cluster.progress()
     catalog = Catalog()
-    catalog.order_by(cluster.order)
+    catalog.order_by(discovery_order)
     for shelf in cluster.shelves.values():
         catalog.put(Entry(shelf.resource, {ALL_NAMESPACES: _copy(cluster, shelf)}, required=True))
     return catalog

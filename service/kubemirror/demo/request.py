@@ -10,7 +10,7 @@ import orjson
 import yaml
 
 from kubemirror.access.authorizer import Caller
-from kubemirror.demo.cluster import DeleteOptions, Options
+from kubemirror.demo.options import DeleteOptions, Options
 from kubemirror.demo.protobuf import MEDIA_TYPE as PROTOBUF
 from kubemirror.demo.protobuf import ProtobufError, decode
 from kubemirror.demo.refusal import Refusal, bad_request, invalid, unsupported

@@ -187,6 +187,10 @@ class DemoServer:
             self.cluster.progress()
 
 
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - what the command is asked for
+
+
 def kubeconfig_of(url: str, *, token: str = ADMIN_TOKEN) -> str:
     """A kubeconfig for the demo server, as JSON (which is YAML). kubectl sends its token over TLS only."""
     config = {
@@ -215,7 +219,7 @@ async def serve_demo(
     seed: int = 0,
     object_bytes: int = 4600,
     life: bool = True,
-    announce: Callable[[str], None] = print,
+    announce: Callable[[str], None] = _say,
 ) -> None:
     """``kubemirror demo-server``: serve until cancelled, having announced the URL and the kubeconfig.
 
@@ -226,9 +230,3 @@ async def serve_demo(
         announce(f"export KUBECONFIG={demo.kubeconfig}")
         announce(kubeconfig_of(demo.url).rstrip())
         await demo.run()
-
-
-def main(*, port: int = 0, objects: int = 0, seed: int = 0, object_bytes: int = 4600, life: bool = True) -> None:
-    """``serve_demo`` in an event loop of its own, until interrupted."""
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve_demo(port=port, objects=objects, seed=seed, object_bytes=object_bytes, life=life))

@@ -97,8 +97,9 @@ class Shelf:
         if self.reader.resource_version < resource_version:
             self.writer.handle(Bookmark(resource_version))
 
-    def restore(self, objects: tuple[Object, ...], resource_version: int) -> None:
-        """Hold what was held at an earlier time, as after an etcd restore: every reader starts over."""
+    def restore(self, kind: Kind, objects: tuple[Object, ...], resource_version: int) -> None:
+        """Be what it was at an earlier time, as after an etcd restore: every reader starts over."""
+        self._become(kind)
         self.writer.handle(Init())
         for held in objects:
             self.writer.handle(InitApply(held))
@@ -110,20 +111,22 @@ class Shelf:
 
     def redefine(self, definition: Fields) -> None:
         """Follow a change of the definition: names, versions, schemas, columns. Objects keep their versions."""
-        resource = resource_of(definition)
-        before = self.resource
-        self.kind = Kind(resource, unconditional=False)
+        resource, before = resource_of(definition), self.resource
         self.schemas = {
             version["name"]: version["schema"]["openAPIV3Schema"] for version in definition["spec"]["versions"]
         }
+        self._become(Kind(resource, unconditional=False))
         if (resource.version, resource.versions) == (before.version, before.versions):
             return
-        self._ingest = plain(api_version=resource.api_version, kind=resource.kind)
-        self._printer = cell_printer(resource, resource.version)
         reprinted = {}
         for held in self.reader.snapshot().objects:
             obj = orjson.loads(held.raw)
             obj["apiVersion"] = resource.api_version
             reprinted[held.key] = self.object(obj)
-        self.writer.handle(Columns(self._printer.definitions))
         self.writer.refresh_cells(reprinted)
+
+    def _become(self, kind: Kind) -> None:
+        self.kind = kind
+        self._ingest = plain(api_version=self.resource.api_version, kind=self.resource.kind)
+        self._printer = cell_printer(self.resource, self.resource.version)
+        self.writer.handle(Columns(self._printer.definitions))
