@@ -1,0 +1,203 @@
+"""The cells that ``kubectl get`` prints, for any object that is held.
+
+Upstream printed them when the object last changed (Table), so most are taken as they are. Those that tell an
+age were stale the moment they arrived and are computed anew: Age from creationTimestamp, a CRD's ``date``
+columns from their JSONPath, and the few of built-in resources that BUILT_IN_AGES names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from kubemirror.state.catalog import Column, Resource
+from kubemirror.state.objects import Object
+from kubemirror.views.custom_columns import (
+    AGE_DESCRIPTION,
+    CREATION_TIMESTAMP,
+    NAME_DEFINITION,
+    ColumnDefinition,
+    cell_of,
+    definitions_of,
+)
+from kubemirror.views.duration import age, human_duration, timestamp
+
+JSON = Any
+# The cell of an object at a time; ``printed`` is the cell as upstream sent it.
+Cell = Callable[[Object, Callable[[], JSON], JSON, float], JSON]
+
+# What kubectl prints by itself for a resource whose server has no Tables.
+_FALLBACK = (NAME_DEFINITION, ColumnDefinition("Age", "string", "", AGE_DESCRIPTION, 0))
+_restarted = re.compile(r"(\d+) \(.* ago\)").fullmatch
+
+
+class Printer:
+    """The columns of a resource in one served version, and the cells of its objects.
+
+    definitions: the store's columnDefinitions as JSON, b"" where the cells that are held belong to another
+        version or there are none: a custom resource's are then computed from that version's columns, of
+        anything else Name and Age are printed.
+    """
+
+    def __init__(self, resource: Resource, version: str, definitions: bytes) -> None:
+        served = resource.served(version)
+        columns = served.columns if served is not None else ()
+        self._computed: list[Callable[[JSON, float], JSON]] | None = None
+        self._anew: list[tuple[int, Cell]] = []
+        if definitions:
+            self.definitions = [_definition(each) for each in orjson.loads(definitions)]
+            self.definitions_json = definitions
+            self._anew = list(_ages(resource, self.definitions, columns))
+        elif resource.custom:
+            self.definitions = definitions_of(columns)
+            self.definitions_json = orjson.dumps([each._asdict() for each in self.definitions])
+            shown = columns or (Column("Age", "date", CREATION_TIMESTAMP),)
+            self._computed = [cell_of(column) for column in shown]
+        else:
+            self.definitions = list(_FALLBACK)
+            self.definitions_json = orjson.dumps([each._asdict() for each in self.definitions])
+
+    @property
+    def ages(self) -> bool:
+        """Whether some cell depends on the time."""
+        if self._computed is not None:
+            return any(each.type == "date" for each in self.definitions)
+        return bool(self._anew) or self.definitions == list(_FALLBACK)
+
+    def cells(self, held: Object, now: float) -> list[JSON]:
+        """One cell per column definition; ``now`` is seconds since 1970. A stub's are its name and age."""
+        if self._computed is not None:
+            data = orjson.loads(held.raw)
+            return [held.name, *(cell(data, now) for cell in self._computed)]
+        printed: list[JSON] = orjson.loads(held.cells) if held.cells else []
+        if len(printed) != len(self.definitions):
+            return [self._without_cells(each, held, now) for each in self.definitions]
+        data: JSON = None
+
+        def decoded() -> JSON:
+            nonlocal data
+            if data is None:
+                data = orjson.loads(held.raw)
+            return data
+
+        for index, cell in self._anew:
+            printed[index] = cell(held, decoded, printed[index], now)
+        return printed
+
+    def _without_cells(self, definition: ColumnDefinition, held: Object, now: float) -> JSON:
+        if definition.format == "name" or definition.name == "Name":
+            return held.name
+        if definition.name == "Age":
+            return age(held.created or None, now)
+        return None
+
+
+def _definition(fields: Mapping[str, JSON]) -> ColumnDefinition:
+    return ColumnDefinition(
+        fields.get("name", ""),
+        fields.get("type", ""),
+        fields.get("format", ""),
+        fields.get("description", ""),
+        fields.get("priority", 0),
+    )
+
+
+def _ages(
+    resource: Resource, definitions: list[ColumnDefinition], columns: tuple[Column, ...]
+) -> list[tuple[int, Cell]]:
+    """Which columns are computed anew, and how."""
+    by_name = {column.name: column for column in columns}
+    built_in = {} if resource.custom else BUILT_IN_AGES.get(resource.name, {})
+    found: list[tuple[int, Cell]] = []
+    for index, definition in enumerate(definitions):
+        column = by_name.get(definition.name)
+        if definition.name in built_in:
+            found.append((index, built_in[definition.name]))
+        elif resource.custom and column is not None and definition.type == "date":
+            found.append((index, _created if column.json_path == CREATION_TIMESTAMP else _date(column)))
+        elif definition.name == "Age" and (not resource.custom or column is None):
+            found.append((index, _created))
+    return found
+
+
+def _created(held: Object, data: Callable[[], JSON], printed: JSON, now: float) -> JSON:
+    return age(held.created or None, now)
+
+
+def _date(column: Column) -> Cell:
+    compute = cell_of(column)
+    return lambda held, data, printed, now: compute(data(), now)
+
+
+def _since(text: JSON, now: float) -> str:
+    return age(timestamp(text), now)
+
+
+def _first_seen(held: Object, data: Callable[[], JSON], printed: JSON, now: float) -> JSON:
+    event = data()
+    return _since(event.get("firstTimestamp") or event.get("deprecatedFirstTimestamp") or event.get("eventTime"), now)
+
+
+def _last_seen(held: Object, data: Callable[[], JSON], printed: JSON, now: float) -> JSON:
+    event = data()
+    series = event.get("series")
+    if series:
+        return _since(series.get("lastObservedTime"), now)
+    last = event.get("lastTimestamp") or event.get("deprecatedLastTimestamp")
+    return _since(last, now) if last else _first_seen(held, data, printed, now)
+
+
+def _last_schedule(held: Object, data: Callable[[], JSON], printed: JSON, now: float) -> JSON:
+    last = data().get("status", {}).get("lastScheduleTime")
+    return _since(last, now) if last else printed
+
+
+def _job_duration(held: Object, data: Callable[[], JSON], printed: JSON, now: float) -> JSON:
+    status = data().get("status", {})
+    started = timestamp(status.get("startTime"))
+    if started is None or status.get("completionTime"):
+        return printed
+    return human_duration(now - started)
+
+
+def _restarts(held: Object, data: Callable[[], JSON], printed: JSON, now: float) -> JSON:
+    match = _restarted(printed) if isinstance(printed, str) else None
+    if match is None:
+        return printed
+    last = last_restart(data())
+    return printed if last is None else f"{match[1]} ({human_duration(now - last)} ago)"
+
+
+def last_restart(pod: JSON) -> float | None:
+    """When a container of the pod last ended to be started again (kubectl's "3 (5m ago)"); seconds since 1970.
+
+    As upstream's printPod: init containers count only while they run; sidecars (restartable ones) always.
+    """
+    status = pod.get("status", {})
+    sidecars = {
+        container["name"]
+        for container in pod.get("spec", {}).get("initContainers") or ()
+        if container.get("restartPolicy") == "Always"
+    }
+    init = status.get("initContainerStatuses") or []
+    initialized = any(
+        condition.get("type") == "Initialized" and condition.get("status") == "True"
+        for condition in status.get("conditions") or ()
+    )
+    counted = [each for each in init if not initialized or each.get("name") in sidecars]
+    counted += status.get("containerStatuses") or []
+    ends = [timestamp(((each.get("lastState") or {}).get("terminated") or {}).get("finishedAt")) for each in counted]
+    return max((end for end in ends if end is not None), default=None)
+
+
+# Columns of built-in resources, beside Age, that tell how long ago something was.
+BUILT_IN_AGES: Mapping[str, Mapping[str, Cell]] = {
+    "events": {"Last Seen": _last_seen, "First Seen": _first_seen},
+    "events.events.k8s.io": {"Last Seen": _last_seen, "First Seen": _first_seen},
+    "cronjobs.batch": {"Last Schedule": _last_schedule},
+    "jobs.batch": {"Duration": _job_duration},
+    "pods": {"Restarts": _restarts},
+}
