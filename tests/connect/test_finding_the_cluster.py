@@ -13,7 +13,7 @@ import yaml
 from kubemirror.errors import ConfigError
 from kubemirror.kube.connection import Connection
 from kubemirror.kube.kubeconfig import Target, find_target
-from tests.connect.stub import write_kubeconfig
+from tests.connect.stub import Stub, ask, server_tls, write_kubeconfig
 
 
 def find(
@@ -262,6 +262,38 @@ async def test_what_cannot_work_is_said_at_once_and_in_one_line(
         await Connection.open(kubeconfig=path, env={})
 
     assert "\n" not in str(caught.value)
+
+
+async def test_a_context_without_a_user_is_anonymous(tmp_path: Path, ca: trustme.CA) -> None:
+    path = tmp_path / "config"
+    async with Stub(tls=server_tls(ca.issue_cert("127.0.0.1"))) as stub:
+        data = base64.b64encode(ca.cert_pem.bytes()).decode()
+        path.write_text(
+            f"{{current-context: a, contexts: [{{name: a, context: {{cluster: b}}}}], clusters: [{{name: b, cluster:"
+            f" {{server: '{stub.url}', certificate-authority-data: {data}}}}}]}}"
+        )
+        async with await Connection.open(kubeconfig=path, env={}) as connection:
+            assert (await ask(connection)).status == 200
+            assert connection.describe()["authentication"] == "none"
+
+    assert stub.requests[0].header("authorization") is None
+
+
+def test_a_user_without_a_home_is_told_the_ways_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container's random user: not in the password file, HOME not set."""
+
+    def nobody(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", nobody)
+
+    with pytest.raises(ConfigError, match="--demo"):
+        find({})
+
+
+def test_a_directory_is_no_kubeconfig(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot read kubeconfig .*: Is a directory"):
+        find({}, kubeconfig=tmp_path)
 
 
 def test_yaml_scalars_that_are_no_strings_are_read_as_text(tmp_path: Path) -> None:

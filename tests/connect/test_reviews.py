@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kubemirror.errors import UpstreamUnavailableError
+from kubemirror.errors import UnauthenticatedError, UpstreamUnavailableError
 from kubemirror.kube.transport import Response, TransportError
 from kubemirror.kube.upstream import ALLOWED_SECONDS, REFUSED_SECONDS, REVIEWS, ApiServer
 from tests.connect.scripted import Refreshes, Scripted, give
@@ -85,6 +85,16 @@ async def test_an_answer_holds_for_seconds(clock: Clock, status: dict[str, Any],
     assert await ask() == (1 if seconds else 2)
     clock.advance(0.2)
     assert await ask() == (2 if seconds else 3)
+
+
+@pytest.mark.parametrize(("token", "asked"), [("expired", 1), ("two\nlines", 0), ("", 0)])
+async def test_a_callers_token_that_does_not_hold_is_the_callers_trouble(clock: Clock, token: str, asked: int) -> None:
+    transport = Scripted(lambda asked: give(401, b'{"kind":"Status","message":"Unauthorized"}'))
+
+    with pytest.raises(UnauthenticatedError) as caught:
+        await api(transport, clock).create(GROUP, "SelfSubjectAccessReview", {}, token=token)
+    assert len(transport.asked) == asked
+    assert not token or token not in str(caught.value)
 
 
 async def test_another_question_or_another_token_is_asked_anew(clock: Clock) -> None:

@@ -91,21 +91,21 @@ def find_target(
                 log.warning("connection.kubeconfig_ignored", reason="in-cluster; --kubeconfig chooses a file instead")
             return inside
     if kubeconfig is not None:
-        path = kubeconfig.expanduser()
-        if not path.exists():
+        path = _expand(kubeconfig)
+        if not _exists(path):
             raise ConfigError(f"kubeconfig {path} does not exist")
         return _from_files([path], context)
-    listed = [Path(entry).expanduser() for entry in env.get("KUBECONFIG", "").split(os.pathsep) if entry]
+    listed = [_expand(Path(entry)) for entry in env.get("KUBECONFIG", "").split(os.pathsep) if entry]
     if listed:
-        found = [path for path in listed if path.exists()]
+        found = [path for path in listed if _exists(path)]
         if not found:
             raise ConfigError(
                 f"KUBECONFIG names {', '.join(map(str, listed))}, which does not exist;"
                 " give a file with --kubeconfig, or try without a cluster: --demo"
             )
         return _from_files(found, context)
-    default = Path(env.get("HOME") or Path.home()) / ".kube" / "config"
-    if default.exists():
+    default = (Path(env["HOME"]) if env.get("HOME") else _expand(Path("~"))) / ".kube" / "config"
+    if _exists(default):
         return _from_files([default], context)
     inside_but = (
         f" (KUBERNETES_SERVICE_HOST is set, but there is no {service_account / 'token'}:"
@@ -119,10 +119,26 @@ def find_target(
     )
 
 
+def _expand(path: Path) -> Path:
+    """``~`` replaced, where this user has a home (a container's random user has none)."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
+def _exists(path: Path) -> bool:
+    """What may not be looked at exists: reading it then tells why it cannot be used."""
+    try:
+        return path.exists()
+    except OSError:
+        return True
+
+
 def _in_cluster(env: Mapping[str, str], account: Path) -> Target | None:
     """The pod's own cluster; None when this is not a pod with a service account."""
     token = account / "token"
-    if not env.get("KUBERNETES_SERVICE_HOST") or not env.get("KUBERNETES_SERVICE_PORT") or not token.is_file():
+    if not env.get("KUBERNETES_SERVICE_HOST") or not env.get("KUBERNETES_SERVICE_PORT") or not _exists(token):
         return None
     parts = loaders()
     configuration = parts.configuration()
@@ -188,7 +204,7 @@ class _Entry:
 
     def path(self, key: str) -> Path | None:
         text = self.text(key)
-        return self.directory / Path(text).expanduser() if text else None
+        return self.directory / _expand(Path(text)) if text else None
 
     def data(self, key: str, owner: str) -> bytes:
         text = self.text(key)

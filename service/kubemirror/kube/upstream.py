@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from kubemirror.errors import UpstreamUnavailableError
+from kubemirror.errors import UnauthenticatedError, UpstreamUnavailableError
 from kubemirror.kube.flight import Flights
 from kubemirror.kube.transport import Response, Transport, TransportError
 from kubemirror.state.catalog import Resource
@@ -149,7 +149,9 @@ class ApiServer:
     # -- Reviews ------------------------------------------------------------------------------------
 
     async def create(self, group: str, kind: str, spec: dict[str, Any], *, token: str | None = None) -> dict[str, Any]:
-        """As Reviews.create. Raises UpstreamUnavailableError; a refused token of the caller's is one too."""
+        """As Reviews.create. Raises UpstreamUnavailableError, and UnauthenticatedError when ``token`` is refused."""
+        if token is not None and not (token and all("!" <= character <= "~" for character in token)):
+            raise UnauthenticatedError("the bearer token is not one line of printable text")
         asked = msgspec.json.encode((group, kind, spec, token), order="deterministic")
         key = hashlib.sha256(asked).digest()
         kept = self._reviews.get(key)
@@ -173,6 +175,8 @@ class ApiServer:
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
         answer = await self._ask("POST", path, headers=headers, body=body, seconds=REVIEW_SECONDS, limit=REVIEW_BYTES)
+        if token is not None and answer.status == 401:
+            raise UnauthenticatedError("the API server refused the bearer token")
         if answer.status not in {200, 201}:
             raise UpstreamUnavailableError(f"the API server refused a {kind}: {_message(answer)}")
         decoded = _decode(answer, kind)
