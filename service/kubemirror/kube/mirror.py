@@ -325,7 +325,7 @@ class Mirror:
         mirrored.entry = Entry(after, mirrored.entry.stores, required=wanted.required or mirrored.provisional)
         self._catalog.put(mirrored.entry)
         old, new = before.served(before.version), after.served(after.version)
-        if before.custom and old is not None and new is not None and old.columns != new.columns:
+        if before.uid and old is not None and new is not None and old.columns != new.columns:
             log.info("resource.columns_changed", resource=after.name)
             for store in mirrored.stores.values():
                 store.task(self._spawn(self._list_columns(store), f"columns {after.name}"))
