@@ -10,8 +10,9 @@ import argparse
 import sys
 import typing
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -35,29 +36,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse, but what is wrong is one line that names the nearest right thing."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        for word in message.split():
+            flag = word.partition("=")[0]
+            close = get_close_matches(flag, self._option_string_actions, n=1) if flag.startswith("--") else []
+            if close and "unrecognized" in message:
+                message += f": did you mean {close[0]}?"
+                break
+        raise ConfigError(f"{message} ({self.prog} --help shows what there is)")
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        # Here and not in the base class, so that it is the command's parser that suggests.
+        given, rest = self.parse_known_args(args, namespace)
+        if rest:
+            parser = getattr(given, "parser", self)
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        return given
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="kubemirror", description="A live, read-only mirror of a Kubernetes cluster.")
+    parser = _Parser(prog="kubemirror", description="A live, read-only mirror of a Kubernetes cluster.")
     parser.add_argument("--version", action="version", version=f"kubemirror {version('kubemirror')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     serve = commands.add_parser("serve", help="mirror a cluster and serve it")
     _add_settings(serve)
-    serve.set_defaults(run=_serve)
+    serve.set_defaults(run=_serve, parser=serve)
 
     demo = commands.add_parser("demo-server", help="run the demo cluster alone; prints its kubeconfig")
     demo.add_argument("--port", type=int, default=0, help="port to listen on; 0 picks a free one")
     demo.add_argument("--objects", type=int, default=0, help="fill it up to this many Deployments")
-    demo.set_defaults(run=_demo_server)
+    demo.set_defaults(run=_demo_server, parser=demo)
 
     rbac = commands.add_parser("rbac", help="print the ClusterRole for what would be mirrored")
     _add_settings(rbac)
-    rbac.set_defaults(run=_rbac)
+    rbac.set_defaults(run=_rbac, parser=rbac)
 
     kubeconfig = commands.add_parser("kubeconfig", help="print a kubeconfig that points at a running mirror")
     kubeconfig.add_argument("--server", default="http://127.0.0.1:8080", help="URL of the mirror")
     kubeconfig.add_argument("--token-file", help="file with the bearer token to send")
     kubeconfig.add_argument("--ca", help="file with the certificate authority of the mirror")
-    kubeconfig.set_defaults(run=_kubeconfig)
+    kubeconfig.set_defaults(run=_kubeconfig, parser=kubeconfig)
     return parser
 
 

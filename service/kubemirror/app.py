@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import structlog
@@ -32,6 +34,8 @@ DEMO_MIRRORS = ("namespaces", "replicasets.apps", "pods", "events")
 # Collecting garbage while objects stream in costs pauses and frees nothing; a sync that takes longer than
 # this is not one that waits for objects.
 SYNC_WITHOUT_COLLECTION_SECONDS = 120.0
+
+Part = Callable[[], Coroutine[Any, Any, None]]
 
 log = structlog.get_logger()
 
@@ -68,11 +72,13 @@ def check(settings: Settings) -> None:
 
 async def run(settings: Settings) -> None:
     """The process from start to end. What dies ends it with its exception: nothing is silently dead."""
+    parts: dict[str, Part] = {}
     async with AsyncExitStack() as stack:
         if settings.demo:
             from kubemirror.demo.server import DemoServer
 
             demo = await stack.enter_async_context(DemoServer(objects=settings.demo_objects))
+            parts["demo"] = demo.run
             mirrored = (*DEMO_MIRRORS, *settings.mirror)
             settings = settings.model_copy(update={"kubeconfig": demo.kubeconfig, "context": None, "mirror": mirrored})
         connection = await Connection.open(kubeconfig=settings.kubeconfig, context=settings.context)
@@ -101,22 +107,21 @@ async def run(settings: Settings) -> None:
             wall=time.time,
         )
         server = Server(application(context), context, listening, tls)
-        await live(
-            context,
-            server,
-            mirror=mirror.run(),
-            loop=context.lag.run(),
-            pressure=Pressure(context).run(),
-            collector=collect_after_sync(context),
-        )
+        parts |= {
+            "mirror": mirror.run,
+            "loop": context.lag.run,
+            "pressure": Pressure(context).run,
+            "collector": partial(collect_after_sync, context),
+        }
+        await live(context, server, parts)
         log.info("stopped")
 
 
-async def live(context: Context, server: Server, **parts: Any) -> None:
+async def live(context: Context, server: Server, parts: Mapping[str, Part]) -> None:
     """Serve until stopped, beside parts that must not end; one that fails ends everything with its error."""
     tasks = context.lifecycle.tasks
     for name, part in parts.items():
-        tasks[name] = asyncio.create_task(part, name=name)
+        tasks[name] = asyncio.create_task(part(), name=name)
     serving = asyncio.create_task(server.run_until_stopped(), name="server")
     try:
         await asyncio.wait([serving, *tasks.values()], return_when=asyncio.FIRST_COMPLETED)

@@ -14,6 +14,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -112,6 +113,7 @@ class Server(uvicorn.Server):
         self._settings = settings
         self._listening = listening
         self._asked_to_stop = asyncio.Event()
+        self._hurry = False
 
     async def run_until_stopped(self) -> None:
         """Serve until a signal; returns when everything is closed."""
@@ -121,37 +123,37 @@ class Server(uvicorn.Server):
         finally:
             stopping.cancel()
 
-    def stop(self) -> None:
-        """As SIGTERM does; a second time ends the process at once."""
+    def stop(self, *, hurry: bool = False) -> None:
+        """As SIGTERM does; a second time ends the process at once. hurry: as Ctrl-C does, waiting for nobody."""
         if self._asked_to_stop.is_set():
-            log.warning("shutdown.forced")
             os._exit(130)
+        self._hurry = hurry
         self._asked_to_stop.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        signals = (signal.SIGTERM, signal.SIGINT)
         try:
-            for each in signals:
-                loop.add_signal_handler(each, self.stop)
+            loop.add_signal_handler(signal.SIGTERM, self.stop)
+            loop.add_signal_handler(signal.SIGINT, partial(self.stop, hurry=True))
         except (RuntimeError, ValueError):  # not the main thread: a test's server
             yield
             return
         try:
             yield
         finally:
-            for each in signals:
-                loop.remove_signal_handler(each)
+            loop.remove_signal_handler(signal.SIGTERM)
+            loop.remove_signal_handler(signal.SIGINT)
 
     async def _stop(self) -> None:
         await self._asked_to_stop.wait()
         lifecycle, settings = self._context.lifecycle, self._settings
         lifecycle.stop()
         connected = HttpProtocol.open
-        # Nobody is connected: nobody balances load onto us, so there is nobody to wait for.
-        delay = min(settings.shutdown_delay_seconds, settings.shutdown_seconds / 2) if connected else 0.0
-        spread = max(0.0, settings.shutdown_seconds - delay - CLOSING_SECONDS) / 2 if connected else 0.0
+        delay = spread = 0.0
+        if connected and not self._hurry:  # else nobody balances load onto us: there is nobody to wait for
+            delay = min(settings.shutdown_delay_seconds, settings.shutdown_seconds / 2)
+            spread = max(0.0, settings.shutdown_seconds - delay - CLOSING_SECONDS) / 2
         log.info("shutdown.started", connections=connected, answering_seconds=delay, spread_seconds=spread)
         await asyncio.sleep(delay)
         lifecycle.close(spread_seconds=spread)

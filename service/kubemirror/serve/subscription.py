@@ -46,7 +46,7 @@ _TYPES = {"ADDED": b"ADDED", "MODIFIED": b"MODIFIED", "DELETED": b"DELETED"}
 class Frame:
     """One event as it is sent. ``cursor``: where to resume after it; "" while the snapshot is not complete.
 
-    last: nothing follows; expired: the cursor is of no use any more.
+    last: nothing follows. expired: the cursor is of no use any more. retry_seconds: when to come back, if told.
     """
 
     type: str
@@ -54,6 +54,7 @@ class Frame:
     cursor: str = ""
     last: bool = False
     expired: bool = False
+    retry_seconds: int = 0
 
 
 @dataclass(slots=True)
@@ -308,7 +309,8 @@ class Subscription:
         cursor = "" if expired or self._initial is not None else self._written()
         end = b',"resourceVersion":"%s"}' % cursor.encode() if cursor else b"}"
         data = b"".join((b'{"type":"ERROR","object":', error.body, self._tail, end))
-        return Frame("ERROR", data, cursor, last=True, expired=expired)
+        retry = int((error.details or {}).get("retryAfterSeconds", 0))
+        return Frame("ERROR", data, cursor, last=True, expired=expired, retry_seconds=retry)
 
     def _goodbye(self) -> list[Frame]:
         """The process is leaving: where to resume, and when to come back (spread over the readers)."""

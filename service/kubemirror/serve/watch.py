@@ -181,6 +181,8 @@ class StreamResponse(Response):
             return frame.data + b"\n"
         if frame.expired:
             return b"id:\ndata: %s\n\n" % frame.data
+        if frame.retry_seconds:
+            return b"retry: %d000\nid: %s\ndata: %s\n\n" % (frame.retry_seconds, frame.cursor.encode(), frame.data)
         if frame.cursor:
             return b"id: %s\ndata: %s\n\n" % (frame.cursor.encode(), frame.data)
         return b"data: %s\n\n" % frame.data
