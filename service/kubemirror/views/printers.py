@@ -1,0 +1,209 @@
+"""What kube-apiserver prints for the built-in resources that the demo cluster serves.
+
+Columns and cells as kubernetes' pkg/printers/internalversion; the mirror itself takes upstream's cells and
+needs none of this. ``definitions.json`` holds the columnDefinitions, texts included, by resource name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import orjson
+
+from kubemirror.views.columns import last_restart
+from kubemirror.views.duration import age, human_duration, timestamp
+
+Fields = Mapping[str, Any]
+NONE = "<none>"
+
+
+@cache
+def _definitions() -> dict[str, Any]:
+    text = resources.files("kubemirror.views").joinpath("definitions.json").read_bytes()
+    return dict(orjson.loads(text))
+
+
+def built_in_definitions(name: str) -> bytes | None:
+    """columnDefinitions (JSON) of a built-in resource such as ``deployments.apps``; None where it is not known."""
+    definitions = _definitions().get(name)
+    return None if definitions is None else orjson.dumps(definitions)
+
+
+def built_in_cells(name: str, fields: Fields, now: float) -> list[Any]:
+    """The cells of one object of that resource; ``now`` in seconds since 1970. KeyError for an unknown resource."""
+    return _PRINTERS[name](fields, now)
+
+
+def _age(fields: Fields, now: float) -> str:
+    return age(timestamp(fields["metadata"].get("creationTimestamp")), now)
+
+
+def _containers(template: Fields) -> tuple[str, str]:
+    containers = (template.get("spec") or {}).get("containers") or []
+    return ",".join(each["name"] for each in containers), ",".join(each.get("image", "") for each in containers)
+
+
+def format_selector(selector: Fields | None) -> str:
+    """A LabelSelector as apimachinery's FormatLabelSelector: ``app=web,tier in (a,b)``; ``<none>`` when empty."""
+    if not selector:
+        return NONE
+    parts = [(key, f"{key}={value}") for key, value in (selector.get("matchLabels") or {}).items()]
+    for expression in selector.get("matchExpressions") or ():
+        key, operator = expression["key"], expression["operator"]
+        values = ",".join(sorted(expression.get("values") or ()))
+        match operator:
+            case "Exists":
+                parts.append((key, key))
+            case "DoesNotExist":
+                parts.append((key, f"!{key}"))
+            case _:
+                parts.append((key, f"{key} {operator.lower()} ({values})"))
+    return ",".join(text for _, text in sorted(parts)) or NONE
+
+
+def _deployment(fields: Fields, now: float) -> list[Any]:
+    spec, status = fields.get("spec") or {}, fields.get("status") or {}
+    names, images = _containers(spec.get("template") or {})
+    return [
+        fields["metadata"]["name"],
+        f"{status.get('readyReplicas', 0)}/{spec.get('replicas', 1)}",
+        status.get("updatedReplicas", 0),
+        status.get("availableReplicas", 0),
+        _age(fields, now),
+        names,
+        images,
+        format_selector(spec.get("selector")),
+    ]
+
+
+def _replica_set(fields: Fields, now: float) -> list[Any]:
+    spec, status = fields.get("spec") or {}, fields.get("status") or {}
+    names, images = _containers(spec.get("template") or {})
+    return [
+        fields["metadata"]["name"],
+        spec.get("replicas", 1),
+        status.get("replicas", 0),
+        status.get("readyReplicas", 0),
+        _age(fields, now),
+        names,
+        images,
+        format_selector(spec.get("selector")),
+    ]
+
+
+def _pod(fields: Fields, now: float) -> list[Any]:
+    metadata, spec, status = fields["metadata"], fields.get("spec") or {}, fields.get("status") or {}
+    statuses = status.get("containerStatuses") or []
+    restarts = sum(each.get("restartCount", 0) for each in statuses)
+    ready = sum(bool(each.get("ready")) and "running" in (each.get("state") or {}) for each in statuses)
+    last = last_restart(fields) if restarts else None
+    gates = spec.get("readinessGates") or []
+    true = {each["type"] for each in status.get("conditions") or () if each.get("status") == "True"}
+    return [
+        metadata["name"],
+        f"{ready}/{len(spec.get('containers') or ())}",
+        _pod_reason(fields),
+        str(restarts) if last is None else f"{restarts} ({human_duration(now - last)} ago)",
+        _age(fields, now),
+        status.get("podIP") or NONE,
+        spec.get("nodeName") or NONE,
+        status.get("nominatedNodeName") or NONE,
+        f"{sum(each['conditionType'] in true for each in gates)}/{len(gates)}" if gates else NONE,
+    ]
+
+
+def _pod_reason(fields: Fields) -> str:
+    """STATUS of a pod: the phase, unless something says more (printPod)."""
+    status = fields.get("status") or {}
+    reason = str(status.get("reason") or status.get("phase") or "")
+    initializing = False
+    for index, each in enumerate(status.get("initContainerStatuses") or ()):
+        state = each.get("state") or {}
+        terminated, waiting = state.get("terminated"), state.get("waiting")
+        if terminated is not None and terminated.get("exitCode", 0) == 0:
+            continue
+        if terminated is not None:
+            reason = f"Init:{_ended(terminated)}"
+        elif waiting is not None and waiting.get("reason") not in (None, "", "PodInitializing"):
+            reason = f"Init:{waiting['reason']}"
+        else:
+            reason = f"Init:{index}/{len((fields.get('spec') or {}).get('initContainers') or ())}"
+        initializing = True
+        break
+    if not initializing:
+        running = False
+        for each in reversed(status.get("containerStatuses") or []):
+            state = each.get("state") or {}
+            if (state.get("waiting") or {}).get("reason"):
+                reason = state["waiting"]["reason"]
+            elif state.get("terminated") is not None:
+                reason = _ended(state["terminated"])
+            elif each.get("ready") and "running" in state:
+                running = True
+        if reason == "Completed" and running:
+            ready = any(
+                each.get("type") == "Ready" and each.get("status") == "True" for each in status.get("conditions") or ()
+            )
+            reason = "Running" if ready else "NotReady"
+    if fields["metadata"].get("deletionTimestamp"):
+        return "Unknown" if status.get("reason") == "NodeLost" else "Terminating"
+    return reason
+
+
+def _ended(terminated: Fields) -> str:
+    if terminated.get("reason"):
+        return str(terminated["reason"])
+    if terminated.get("signal"):
+        return f"Signal:{terminated['signal']}"
+    return f"ExitCode:{terminated.get('exitCode', 0)}"
+
+
+def _event(fields: Fields, now: float) -> list[Any]:
+    first = age(timestamp(fields.get("firstTimestamp") or fields.get("eventTime")), now)
+    last = age(timestamp(fields.get("lastTimestamp")), now) if fields.get("lastTimestamp") else first
+    count = fields.get("count") or 1
+    series = fields.get("series")
+    if series:
+        last, count = age(timestamp(series.get("lastObservedTime")), now), series.get("count", 0)
+    involved, source = fields.get("involvedObject") or {}, fields.get("source") or {}
+    kind, name = str(involved.get("kind", "")).lower(), involved.get("name", "")
+    component, host = source.get("component", ""), source.get("host", "")
+    return [
+        last,
+        fields.get("type", ""),
+        fields.get("reason", ""),
+        f"{kind}/{name}",
+        involved.get("fieldPath", ""),
+        f"{component}, {host}" if host else component or fields.get("reportingComponent", ""),
+        str(fields.get("message", "")).strip(),
+        first,
+        count,
+        fields["metadata"]["name"],
+    ]
+
+
+def _namespace(fields: Fields, now: float) -> list[Any]:
+    return [fields["metadata"]["name"], (fields.get("status") or {}).get("phase", ""), _age(fields, now)]
+
+
+def _config_map(fields: Fields, now: float) -> list[Any]:
+    data = len(fields.get("data") or {}) + len(fields.get("binaryData") or {})
+    return [fields["metadata"]["name"], data, _age(fields, now)]
+
+
+def _definition(fields: Fields, now: float) -> list[Any]:
+    return [fields["metadata"]["name"], fields["metadata"].get("creationTimestamp", "")]
+
+
+_PRINTERS: Mapping[str, Callable[[Fields, float], list[Any]]] = {
+    "deployments.apps": _deployment,
+    "replicasets.apps": _replica_set,
+    "pods": _pod,
+    "events": _event,
+    "namespaces": _namespace,
+    "configmaps": _config_map,
+    "customresourcedefinitions.apiextensions.k8s.io": _definition,
+}
