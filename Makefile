@@ -28,7 +28,7 @@ lint: $(READY)  ## Style, types and the rooms' import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-cache
 
 format: $(READY)  ## Rewrite what ruff can
 	@$(BIN)/ruff check --fix .
