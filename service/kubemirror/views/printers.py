@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from kubemirror.views.columns import last_restart
-from kubemirror.views.duration import age, human_duration, timestamp
+from kubemirror.views.duration import UNKNOWN, age, human_duration, timestamp
 
 Fields = Mapping[str, Any]
 NONE = "<none>"
@@ -189,6 +189,33 @@ def _namespace(fields: Fields, now: float) -> list[Any]:
     return [fields["metadata"]["name"], (fields.get("status") or {}).get("phase", ""), _age(fields, now)]
 
 
+def _node(fields: Fields, now: float) -> list[Any]:
+    metadata, spec, status = fields["metadata"], fields.get("spec") or {}, fields.get("status") or {}
+    info = status.get("nodeInfo") or {}
+    ready = {each["type"]: each.get("status") for each in status.get("conditions") or ()}.get("Ready")
+    state = ["Ready" if ready == "True" else "Unknown" if ready is None else "NotReady"]
+    if spec.get("unschedulable"):
+        state.append("SchedulingDisabled")
+    prefix = "node-role.kubernetes.io/"
+    labels = metadata.get("labels") or {}
+    roles = {key.removeprefix(prefix) for key in labels if key.startswith(prefix) and key != prefix}
+    if labels.get("kubernetes.io/role"):
+        roles.add(labels["kubernetes.io/role"])
+    addresses = {each["type"]: each["address"] for each in reversed(status.get("addresses") or ())}
+    return [
+        metadata["name"],
+        ",".join(state),
+        ",".join(sorted(roles)) or NONE,
+        _age(fields, now),
+        info.get("kubeletVersion", ""),
+        addresses.get("InternalIP", NONE),
+        addresses.get("ExternalIP", NONE),
+        info.get("osImage") or UNKNOWN,
+        info.get("kernelVersion") or UNKNOWN,
+        info.get("containerRuntimeVersion") or UNKNOWN,
+    ]
+
+
 def _config_map(fields: Fields, now: float) -> list[Any]:
     data = len(fields.get("data") or {}) + len(fields.get("binaryData") or {})
     return [fields["metadata"]["name"], data, _age(fields, now)]
@@ -205,5 +232,6 @@ _PRINTERS: Mapping[str, Callable[[Fields, float], list[Any]]] = {
     "events": _event,
     "namespaces": _namespace,
     "configmaps": _config_map,
+    "nodes": _node,
     "customresourcedefinitions.apiextensions.k8s.io": _definition,
 }
