@@ -93,7 +93,7 @@ def test_the_walk_finds_the_routes() -> None:
     assert {"/resources/deployments", "/resources/deployments/default/web"} <= paths
 
 
-@pytest.mark.parametrize(("method", "path"), every_request(), ids=lambda value: str(value))
+@pytest.mark.parametrize(("method", "path"), every_request(), ids=str)
 async def test_a_denied_caller_is_told_nothing(asking: Asking, method: str, path: str) -> None:
     authorizer = Denying()
     world = World(authorizer=authorizer)
@@ -168,13 +168,13 @@ async def test_finished_answers_are_not_shared_between_callers(asking: Asking) -
 
 
 async def test_a_finished_answer_expires_with_its_decision(asking: Asking) -> None:
-    class Once:
-        answers = [Allow(until=0.0), Deny("withdrawn")]
+    answers: list[Decision] = [Allow(until=0.0), Deny("withdrawn")]
 
+    class Once:
         async def authorize(
             self, caller: Caller, attributes: ResourceAttributes | PathAttributes, *, partial: bool = False
         ) -> Decision:
-            return self.answers.pop(0)
+            return answers.pop(0)
 
     world = World(authorizer=Once())
     world.mirror().sync()

@@ -81,7 +81,8 @@ async def test_askers_at_the_same_time_share_one_list(asking: Asking, world: Wor
     client = asking(world)
     asked = [asyncio.create_task(client.post("/-/refresh/deploy")) for _ in range(3)]
     await begun.wait()
-    await asyncio.sleep(0)
+    for _ in range(50):  # until all three have come to the list that is under way
+        await asyncio.sleep(0)
     go_on.set()
     answers = await asyncio.gather(*asked)
 

@@ -39,7 +39,7 @@ from kubemirror.serve.asked import Asked, asked_of
 from kubemirror.serve.context import Context
 from kubemirror.serve.kubernetes.app import kubernetes_app
 from kubemirror.serve.problems import problem_of
-from kubemirror.serve.rendering import render_error, said_of, send_status
+from kubemirror.serve.rendering import SECURITY, render_error, said_of, send_status
 from kubemirror.serve.sending import send_answer, send_body
 from kubemirror.serve.serving import Serving
 from kubemirror.serve.status import StatusError, bad_request, forbidden
@@ -80,12 +80,17 @@ class Application:
         asked = asked_of(scope, self._settings)
         scope = _rebased(scope, asked)
         code, stream = 500, False
+        ours = _first_segment(asked.path) not in _KUBERNETES
 
         async def noted(message: Message) -> None:
             nonlocal code, stream
             if message["type"] == "http.response.start":
                 code = message["status"]
-                stream = code == 200 and all(name != b"content-length" for name, _ in message["headers"])
+                names = {name for name, _ in message["headers"]}
+                stream = code == 200 and b"content-length" not in names
+                if ours:
+                    missing = [header for header in SECURITY if header[0] not in names]
+                    message = {**message, "headers": [*message["headers"], *missing]}
             await send(message)
 
         try:

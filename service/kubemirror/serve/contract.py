@@ -8,7 +8,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from kubemirror.serve.reading import require_path
-from kubemirror.serve.rendering import PAGE, SECURITY
+from kubemirror.serve.rendering import PAGE
 from kubemirror.serve.routes import get
 from kubemirror.serve.serving import AskedHere, Serving
 
@@ -22,18 +22,15 @@ def routes(serving: Serving) -> APIRouter:
         contract: dict[str, Any] = request.app.openapi()
         if asked.base:
             contract = {**contract, "servers": [{"url": asked.base}]}
-        return _with(Response(orjson.dumps(contract), media_type="application/json"), SECURITY)
+        return Response(orjson.dumps(contract), media_type="application/json")
 
     async def docs(asked: AskedHere, request: Request) -> Response:
         await require_path(serving.context, asked.caller, asked.path)
         page = serving.pages.render("docs.html", asked, contract=request.app.openapi())
-        return _with(Response(page, media_type="text/html; charset=utf-8"), PAGE)
+        response = Response(page, media_type="text/html; charset=utf-8")
+        response.raw_headers += PAGE
+        return response
 
     get(router, "/-/openapi.json", openapi, in_contract=False)
     get(router, "/-/docs", docs, in_contract=False)
     return router
-
-
-def _with(response: Response, headers: list[tuple[bytes, bytes]]) -> Response:
-    response.raw_headers += headers
-    return response

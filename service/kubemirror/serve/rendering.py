@@ -16,6 +16,7 @@ _LINE_FORMS = ("table", "wide", "name", "csv", "tsv", "markdown")
 
 Headers = list[tuple[bytes, bytes]]
 
+# On every answer of ours; application.py adds them.
 SECURITY: Headers = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
 # Everything a page needs comes from here; nothing inline, nothing framed by others, no form leaves.
 PAGE_POLICY = (
@@ -23,7 +24,6 @@ PAGE_POLICY = (
     b"form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
 )
 PAGE: Headers = [
-    *SECURITY,
     (b"content-security-policy", PAGE_POLICY),
     (b"cross-origin-opener-policy", b"same-origin"),
 ]
@@ -40,13 +40,13 @@ def reads_lines(asked: Asked) -> bool:
 def render_error(error: StatusError, asked: Asked, pages: Pages) -> tuple[Headers, bytes]:
     """Headers and body of an error answer."""
     if reads_lines(asked):
-        headers = [(b"content-type", b"text/plain; charset=utf-8"), *SECURITY]
+        headers = [(b"content-type", b"text/plain; charset=utf-8")]
         body = f"error: {one_line(error.message)}\n".encode()
     elif asked.browser:
         headers = [(b"content-type", b"text/html; charset=utf-8"), *PAGE]
         body = pages.render("error.html", asked, error=error).encode()
     else:
-        headers = [(b"content-type", b"application/json"), *SECURITY]
+        headers = [(b"content-type", b"application/json")]
         body = error.body + b"\n"
     headers += [*error.headers, (b"cache-control", b"no-store"), (b"vary", b"accept, user-agent")]
     return headers, body

@@ -20,7 +20,7 @@ from kubemirror.serve.asked import Asked
 from kubemirror.serve.finishing import finish
 from kubemirror.serve.negotiation import parse_accept
 from kubemirror.serve.reading import Reading, find, read
-from kubemirror.serve.rendering import PAGE, SECURITY
+from kubemirror.serve.rendering import PAGE
 from kubemirror.serve.resource_view import Asking, View, view
 from kubemirror.serve.routes import get
 from kubemirror.serve.sending import Headers
@@ -186,7 +186,7 @@ def routes(serving: Serving) -> APIRouter:
             body = _page(serving, asked, reading, query, shown).encode()
         else:
             body = _body(output, reading, shown, several=True)
-        headers: Headers = [*(PAGE if output is Output.HTML else SECURITY)]
+        headers: Headers = [*PAGE] if output is Output.HTML else []
         if shown.next:
             following = _url(asked, {**_given(asked), "continue": shown.next})
             headers.append((b"link", b'<%s>; rel="next"' % following.encode()))
@@ -226,7 +226,7 @@ def routes(serving: Serving) -> APIRouter:
             body = _object_page(serving, asked, reading, held, shown).encode()
         else:
             body = _body(output, reading, shown, several=False)
-        headers: Headers = [*(PAGE if output is Output.HTML else SECURITY)]
+        headers: Headers = [*PAGE] if output is Output.HTML else []
         etag = b""
         if output in _AGED:
             etag = etag_of(str(output), asked.base, held.uid, held.resource_version, printer.definitions_json)

@@ -22,8 +22,7 @@ def routes(serving: Serving) -> APIRouter:
             raise not_found(f'there is no file "{name}"{nearest(name, files.files)}', name)
         # A page of another replica's version may ask for it: it gets ours, but is not to keep it.
         kept = "public, max-age=31536000, immutable" if digest == files.version else "no-cache"
-        headers = {"cache-control": kept, "x-content-type-options": "nosniff"}
-        return Response(body, media_type=files.type_of(name), headers=headers)
+        return Response(body, media_type=files.type_of(name), headers={"cache-control": kept})
 
     get(router, "/-/static/{digest}/{name}", static, in_contract=False)
     return router

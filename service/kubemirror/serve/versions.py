@@ -21,7 +21,7 @@ from kubemirror.serve.status import bad_request, not_found
 from kubemirror.state.catalog import Entry
 from kubemirror.state.objects import Key, Object
 from kubemirror.state.selectors import Selection, parse_label_selector
-from kubemirror.views.versions import versions
+from kubemirror.views.versions import WORKLOADS, versions
 
 DEPLOYMENTS = "deployments.apps"
 
@@ -173,6 +173,6 @@ def routes(serving: Serving) -> APIRouter:
 
 def _workloads(serving: Serving, name: str) -> Entry:
     entry = find(serving.context, name)
-    if not entry.resource.namespaced:
-        raise bad_request(f"{entry.resource.name} has no containers: ask for a workload, such as {DEPLOYMENTS}")
+    if entry.resource.name not in WORKLOADS:
+        raise bad_request(f"{entry.resource.name} runs no containers: ask for one of {', '.join(sorted(WORKLOADS))}")
     return entry

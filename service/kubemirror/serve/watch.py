@@ -144,7 +144,6 @@ class StreamResponse(Response):
         headers = {
             "cache-control": "no-store, no-transform",
             "x-accel-buffering": "no",
-            "x-content-type-options": "nosniff",
         }
         super().__init__(None, headers=headers, media_type=media_type)
         del self.headers["content-length"]

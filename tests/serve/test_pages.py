@@ -1,0 +1,258 @@
+"""Pages show live state without scripts, link their other forms, and take everything from a cluster as data."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from bs4 import BeautifulSoup
+
+from kubemirror.serve.pages import cell
+from kubemirror.state.events import Columns, Phase
+from tests.serve.world import COLUMNS, DEPLOYMENTS, NODES, Store, World
+
+BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>\u202egnp.exe{{7*7}}${7*7}\x1b[2J"
+
+
+@pytest.fixture
+def store(world: World) -> Store:
+    store = world.mirror()
+    store.sync(
+        store.object(7, "web", "blue", labels={"app": "web"}, cells=["web", "1/2", "3d", "web:1"]),
+        store.object(8, "api", "blue", labels={"app": "api"}, cells=["api", "10/10", "3d", "api:1"]),
+        store.object(9, "web", "green", labels={"app": "web"}, cells=["web", "2/2", "3d", "web:2"]),
+    )
+    return store
+
+
+async def page_at(client: httpx.AsyncClient, path: str) -> BeautifulSoup:
+    answer = await client.get(path, headers=BROWSER)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    page = BeautifulSoup(answer.text, "html.parser")
+    for script in page.find_all("script"):
+        assert script["src"].startswith("/-/static/")
+        assert script.text == ""
+    assert page.find("style") is None
+    for element in page.find_all(True):
+        inline = [name for name in element.attrs if name.startswith("on") or name == "style"]
+        assert inline == []
+    return page
+
+
+def table_of(page: BeautifulSoup) -> list[list[str]]:
+    return [[each.text.strip() for each in row.find_all(["th", "td"])] for row in page.select("tbody tr")]
+
+
+async def test_the_overview_tells_what_is_mirrored_and_how_fresh(
+    world: World, store: Store, client: httpx.AsyncClient
+) -> None:
+    world.mirror(NODES).phase(Phase.FORBIDDEN, "cannot list nodes")
+    page = await page_at(client, "/")
+
+    rows = {row[0].split()[0]: row for row in table_of(page)}
+    assert rows["Deployment"][2:4] == ["3", "SYNCED"]
+    assert rows["Node"][3] == "FORBIDDEN cannot list nodes"
+    assert "nodes" in page.select_one(".banner").text  # type: ignore[union-attr]
+
+
+async def test_curl_reads_the_overview_as_text(store: Store, client: httpx.AsyncClient) -> None:
+    answer = await client.get("/", headers={"user-agent": "curl/8.5", "accept": "*/*"})
+
+    assert answer.text.splitlines()[1].split()[:3] == ["deployments.apps", "3", "SYNCED"]
+
+
+async def test_a_resource_is_a_table_of_what_kubectl_would_print(store: Store, client: httpx.AsyncClient) -> None:
+    page = await page_at(client, "/resources/deploy")
+
+    assert [each.text.strip() for each in page.select("thead th")] == ["Namespace", "Name", "Ready", "Age"]
+    assert [row[:3] for row in table_of(page)] == [
+        ["blue", "api", "10/10"],
+        ["blue", "web", "1/2"],
+        ["green", "web", "2/2"],
+    ]
+    assert page.select_one("tbody th a")["href"] == "/resources/deployments.apps/blue/api"  # type: ignore[index]
+    assert page.select_one("#count").text == "3"  # type: ignore[union-attr]
+
+
+async def test_a_page_watches_from_where_it_was_made(store: Store, client: httpx.AsyncClient) -> None:
+    page = await page_at(client, "/resources/deploy?namespace=blue&labelSelector=app%3Dweb")
+
+    table = page.select_one("table[data-watch]")
+    assert table is not None
+    watched = urlsplit(str(table["data-watch"]))
+    assert watched.path == "/watch"
+    assert parse_qs(watched.query) == {
+        "resource": ["deployments.apps"],
+        "as": ["key"],
+        "namespace": ["blue"],
+        "labelSelector": ["app=web"],
+    }
+    assert table["data-cursor"] == "100"
+    assert [row[0] for row in table_of(page)] == ["web"]
+
+
+async def test_a_stale_store_has_a_banner(store: Store, client: httpx.AsyncClient) -> None:
+    fresh = await page_at(client, "/resources/deploy")
+    store.phase(Phase.STALE, "connection refused")
+    stale = await page_at(client, "/resources/deploy")
+
+    assert fresh.select_one("#freshness").has_attr("hidden")  # type: ignore[union-attr]
+    banner = stale.select_one("#freshness")
+    assert banner is not None
+    assert not banner.has_attr("hidden")
+    assert "STALE" in banner.text
+    assert "connection refused" in banner.text
+
+
+async def test_searching_sorting_and_paging_are_in_the_address(store: Store, client: httpx.AsyncClient) -> None:
+    searched = await page_at(client, "/resources/deploy?q=GREEN")
+    sorted_ = await page_at(client, "/resources/deploy?sort=-Ready")
+    first = await page_at(client, "/resources/deploy?limit=2")
+    following = first.select_one("a[rel=next]")
+    assert following is not None
+    second = await page_at(client, str(following["href"]))
+
+    assert [row[0] for row in table_of(searched)] == ["green"]
+    assert [row[2] for row in table_of(sorted_)] == ["10/10", "2/2", "1/2"]
+    assert sorted_.select_one("th[aria-sort=descending]").text.strip() == "Ready"  # type: ignore[union-attr]
+    assert [row[:2] for row in table_of(first) + table_of(second)] == [
+        ["blue", "api"],
+        ["blue", "web"],
+        ["green", "web"],
+    ]
+    assert second.select_one("a[rel=next]") is None
+
+
+async def test_a_page_goes_on_after_its_last_row_when_others_came_and_went(
+    store: Store, client: httpx.AsyncClient
+) -> None:
+    first = await client.get("/resources/deploy?limit=2&output=name")
+    store.apply(101, "aaa", "blue")
+    token = parse_qs(urlsplit(first.headers["link"].partition(">")[0].lstrip("<")).query)["continue"][0]
+    second = await client.get("/resources/deploy", params={"limit": 2, "output": "json", "continue": token})
+
+    assert [(each["metadata"]["namespace"]) for each in second.json()["items"]] == ["green"]
+
+
+async def test_an_object_is_facts_labels_and_yaml(store: Store, client: httpx.AsyncClient) -> None:
+    page = await page_at(client, "/resources/deployments/blue/web")
+
+    assert page.select_one("h1").text == "web"  # type: ignore[union-attr]
+    facts = {each.dt.text: each.dd.text for each in page.select(".facts div")}  # type: ignore[union-attr]
+    assert facts["Ready"] == "1/2"
+    assert page.select_one(".labels a")["href"].endswith("?labelSelector=app%3Dweb")  # type: ignore[index, union-attr]
+    assert "kind: Deployment" in page.select_one("pre.yaml").text  # type: ignore[union-attr]
+    assert page.select_one("#L1") is not None
+
+
+async def test_a_cluster_scoped_object_has_no_namespace_in_its_path(world: World, client: httpx.AsyncClient) -> None:
+    nodes = world.mirror(NODES)
+    nodes.sync(nodes.object(5, "node-1", ""))
+
+    page = await page_at(client, "/resources/nodes/node-1")
+
+    assert page.select_one("h1").text == "node-1"  # type: ignore[union-attr]
+    assert (await client.get("/resources/nodes/x/node-1")).status_code == 404
+
+
+async def test_every_page_links_its_other_forms_and_they_answer(store: Store, client: httpx.AsyncClient) -> None:
+    for path in ("/resources/deploy?namespace=blue", "/resources/deployments/blue/web"):
+        page = await page_at(client, path)
+        links = [str(each["href"]) for each in page.select(".forms a")]
+        answers = [await client.get(link) for link in links]
+
+        assert len(links) == 9
+        assert [answer.status_code for answer in answers] == [200] * 9
+        assert all("web" in answer.text for answer in answers)
+
+
+async def test_static_files_may_be_kept_for_ever_under_their_digest(store: Store, client: httpx.AsyncClient) -> None:
+    page = await page_at(client, "/resources/deploy")
+    links = [page.select_one("link[rel=stylesheet]")["href"], page.select_one("script")["src"]]  # type: ignore[index]
+
+    for link in map(str, links):
+        answer = await client.get(link)
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+    assert (await client.get("/-/static/x/style.css")).headers["cache-control"] == "no-cache"
+    assert (await client.get("/-/static/x/..%2ftemplates%2fbase.html")).status_code == 404
+
+
+async def test_the_docs_page_needs_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
+    page = await page_at(client, "/-/docs")
+    elsewhere = [each for each in page.find_all(["link", "script", "img"]) if "//" in str(each)]
+    contract = (await client.get("/-/openapi.json")).json()
+
+    assert elsewhere == []
+    assert {"/versions", "/watch", "/resources/{resource}", "/-/status"} <= set(contract["paths"])
+    assert set(contract["paths"]) == {each.text for each in page.select("h2 code")}
+
+
+@pytest.mark.parametrize("path", ["/", "/resources/deploy", "/resources/deploy/evil/web", "/versions", "/-/status"])
+async def test_hostile_data_is_data_on_every_page(world: World, client: httpx.AsyncClient, path: str) -> None:
+    store = world.mirror(DEPLOYMENTS)
+    columns = json.loads(COLUMNS)
+    columns[1] |= {"name": HOSTILE, "description": HOSTILE}
+    store.sync(
+        store.object(
+            7,
+            "web",
+            "evil",
+            labels={HOSTILE: HOSTILE},
+            annotations={"link": "javascript:alert(1)", "long": "x" * 1_000_000, HOSTILE: HOSTILE},
+            uid=HOSTILE,
+            image=HOSTILE,
+            cells=["web", HOSTILE, "3d", "javascript:alert(1)"],
+        )
+    )
+    store.writer.handle(Columns(json.dumps(columns).encode()))
+    store.phase(Phase.STALE, HOSTILE)
+
+    answer = await client.get(path, headers=BROWSER)
+    page = BeautifulSoup(answer.text, "html.parser")
+
+    assert answer.status_code == 200
+    if answer.headers["content-type"].startswith("text/html"):
+        assert [each["src"] for each in page.find_all("script") if not str(each["src"]).startswith("/-/static/")] == []
+        assert {str(each["src"]) for each in page.find_all("img")} == {str(page.select_one("link[rel=icon]")["href"])}  # type: ignore[index]
+        assert [each for each in page.find_all("a") if not str(each["href"]).startswith(("/", "#"))] == []
+        assert [
+            element for element in page.find_all(True) if any(name.startswith("on") for name in element.attrs)
+        ] == []
+        for each in page.select("td, th, dd, .banner"):
+            assert "\u202e" not in each.text
+            assert len(each.text) < 1000
+    else:
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("output", ["csv", "tsv", "table", "wide", "markdown", "name", "yaml", "json", "ndjson"])
+async def test_hostile_data_is_data_in_every_form(world: World, client: httpx.AsyncClient, output: str) -> None:
+    store = world.mirror()
+    store.sync(store.object(7, "web", "evil", cells=["web", "=HYPERLINK(1)", "\x1b[2J|a\nb", HOSTILE]))
+
+    answer = await client.get(f"/resources/deploy?output={output}")
+
+    assert answer.status_code == 200
+    assert "\x1b" not in answer.text
+    if output in ("csv", "tsv"):
+        assert "'=HYPERLINK(1)" in answer.text
+    if output == "markdown":
+        assert "<script>" not in answer.text
+        assert len(answer.text.splitlines()) == 3
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_cell_is_bounded_and_reads_from_left_to_right() -> None:
+    assert cell("\u202eabc") == "\ufffdabc"
+    assert len(cell("x" * 10_000)) == 300
+    assert [cell(None), cell(True), cell(7)] == ["", "true", "7"]
