@@ -12,7 +12,7 @@ import json
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, Self
 
 from kubemirror.kube.reflector import Reflector, ReflectorOptions
 from kubemirror.kube.transport import Response, TransportError
@@ -32,7 +32,9 @@ THINGS = Resource(
     versions=(ServedVersion("v1"),),
 )
 JSON = {"content-type": "application/json"}
-COLUMNS: list[dict[str, object]] = [{"name": "Name", "type": "string", "format": "name", "description": "", "priority": 0}]
+COLUMNS: list[dict[str, object]] = [
+    {"name": "Name", "type": "string", "format": "name", "description": "", "priority": 0}
+]
 
 
 def on_virtual_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
@@ -87,7 +89,9 @@ def row(type_: str, object_: object, cells: Sequence[object] = (), columns: obje
     return line(type_, table)
 
 
-def status(code: int, reason: str = "", message: str = "", *, causes: Sequence[str] = (), after: int = 0) -> dict[str, Any]:
+def status(
+    code: int, reason: str = "", message: str = "", *, causes: Sequence[str] = (), after: int = 0
+) -> dict[str, Any]:
     details: dict[str, object] = {"causes": [{"reason": cause} for cause in causes]}
     if after:
         details["retryAfterSeconds"] = after
@@ -139,7 +143,7 @@ def page(*things: dict[str, Any], rv: int, continue_: str = "") -> Answer:
     metadata = {"resourceVersion": str(rv), "continue": continue_}
     items = [{name: value for name, value in found.items() if name not in ("kind", "apiVersion")} for found in things]
     body = {"kind": "ThingList", "apiVersion": "example.com/v1", "metadata": metadata, "items": items}
-    return Answer([json.dumps(body).encode()])
+    return Answer([json.dumps(body, separators=(",", ":")).encode()])
 
 
 def table_page(rows: Sequence[tuple[dict[str, Any], Sequence[object]]], *, rv: int, columns: object) -> Answer:
@@ -150,10 +154,12 @@ def table_page(rows: Sequence[tuple[dict[str, Any], Sequence[object]]], *, rv: i
         "columnDefinitions": columns,
         "rows": [{"cells": list(cells), "object": found} for found, cells in rows],
     }
-    return Answer([json.dumps(body).encode()])
+    return Answer([json.dumps(body, separators=(",", ":")).encode()])
 
 
-def refusal(code: int, reason: str = "", message: str = "", *, headers: dict[str, str] | None = None, **more: Any) -> Answer:
+def refusal(
+    code: int, reason: str = "", message: str = "", *, headers: dict[str, str] | None = None, **more: Any
+) -> Answer:
     return Answer([json.dumps(status(code, reason, message, **more)).encode()], code, {**JSON, **(headers or {})})
 
 
@@ -231,7 +237,9 @@ class Server:
         self.bodies: list[Body] = []
         self.reached: Callable[[], int] = lambda: 0
 
-    async def request(self, method: str, path: str, *, query: Any = (), headers: Any = None, body: bytes = b"", seconds: float) -> Response:
+    async def request(
+        self, method: str, path: str, *, query: Any = (), headers: Any = None, body: bytes = b"", seconds: float
+    ) -> Response:
         request = Request(asyncio.get_running_loop().time(), dict(query))
         assert (method, path) == ("GET", "/apis/example.com/v1/things")
         if "PartialObjectMetadataList" in headers["accept"]:
@@ -267,7 +275,15 @@ class Server:
 class Scene:
     """A reflector at work; ``play`` lets time pass."""
 
-    def __init__(self, *script: Scripted, audits: Sequence[Answer] = (), headers: dict[str, str] | None = None, resource: Resource = THINGS, seed: int = 1, **options: Any) -> None:
+    def __init__(
+        self,
+        *script: Scripted,
+        audits: Sequence[Answer] = (),
+        headers: dict[str, str] | None = None,
+        resource: Resource = THINGS,
+        seed: int = 1,
+        **options: Any,
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.server = Server(*script, audits=audits, headers=headers)
         self.writer = Writer(clock=loop.time)
@@ -300,7 +316,7 @@ class Scene:
             self.task.result()
         return self
 
-    async def __aenter__(self) -> Scene:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

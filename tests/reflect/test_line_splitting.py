@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -38,7 +39,7 @@ def test_f17_every_single_split_point_gives_the_same_lines() -> None:
 @given(st.lists(st.integers(0, len(WHOLE)), max_size=60))
 def test_f17_any_set_of_split_points_gives_the_same_lines(points: list[int]) -> None:
     edges = [0, *sorted(points), len(WHOLE)]
-    assert split([WHOLE[start:end] for start, end in zip(edges, edges[1:], strict=False)]) == EXPECTED
+    assert split([WHOLE[start:end] for start, end in itertools.pairwise(edges)]) == EXPECTED
 
 
 @given(st.lists(st.binary(max_size=40).filter(lambda line: b"\n" not in line), max_size=20), st.data())
@@ -47,7 +48,7 @@ def test_f17_arbitrary_bytes_are_cut_at_newlines_and_nowhere_else(lines: list[by
     points = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=10)))
     edges = [0, *points, len(whole)]
 
-    pieces = split([whole[start:end] for start, end in zip(edges, edges[1:], strict=False)])
+    pieces = split([whole[start:end] for start, end in itertools.pairwise(edges)])
 
     assert pieces == [line for line in lines if line not in (b"", b"\r")]
 
@@ -108,7 +109,9 @@ def test_f17_events_are_the_same_however_their_bytes_were_cut() -> None:
     def events(step: int) -> list[object]:
         splitter = LineSplitter(1 << 20)
         decoder = EventDecoder(Ingest(api_version="example.com/v1", kind="Thing"), cap=1 << 20)
-        whole = row("ADDED", thing("ü", 1), ["ü"], [{"name": "Name"}]) + row("DELETED", thing("ü", 2), ["ü"]) + bookmark(3)
+        whole = (
+            row("ADDED", thing("ü", 1), ["ü"], [{"name": "Name"}]) + row("DELETED", thing("ü", 2), ["ü"]) + bookmark(3)
+        )
         told: list[object] = []
         for at in range(0, len(whole), step):
             for line in splitter.feed(whole[at : at + step]):

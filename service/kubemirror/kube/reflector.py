@@ -300,7 +300,7 @@ class Reflector:
                     return effect
                 until = heard + options.idle_seconds
                 if isinstance(self._watcher.state, InitialWatch):
-                    until = min(until, opened + options.list_grace_seconds + received / options.list_least_rate)
+                    until = min(until, opened + options.idle_seconds + received / options.list_least_rate)
                 if abs(until - (guard.when() or 0.0)) > TIMER_SLACK and not guard.expired():
                     guard.reschedule(until)
                 chunk = await body.read()

@@ -55,6 +55,8 @@ from kubemirror.state.store import Reader
 SHORT_WATCH_SECONDS = 1.0  # client-go's VeryShortWatchError: below this, with nothing told, an end is an error
 FORBIDDEN_SECONDS = 60.0  # rights come by someone's hand; a minute is soon enough and costs nothing
 GONE_SECONDS = 120.0  # a definition that returns is noticed by whoever follows definitions, long before
+CONFIRM_SECONDS = 1.0  # before a 403 or 404 for something we serve is asked about once more, and then believed
+SOON_SECONDS = 60.0  # a second list for the same sort of reason within this time takes the backoff's step
 INTERNAL_ERROR_SECONDS = 30.0  # client-go's figure for an API server that has lost its etcd leader
 SERVER_ERRORS_BEFORE_RELIST = 5  # a 5xx storm is ridden out first: a relist costs a sick server more
 SAME_SPOT_FAILURES = 3  # the same undecodable line thrice: it will not get better by asking again
@@ -230,15 +232,19 @@ class Watcher:
         self._clock = clock
         self._name = name
         self._statistics = reader.statistics
+        self._random = random
         self._backoff = Backoff(random)
         self._watch_list = watch_list
         self._mirror_patience = mirror_patience
         self._columns: bytes | None = None
         self._tolerated: bytes | None = None
         self._deleted: set[str] = set()
+        self._relisting = ""
+        self._soon_at = float("-inf")
         self._began = 0.0
         self._opened = 0.0
         self._opened_at = -1
+        self._answered = False
         self._seen = 0
         self._spot = -1
         self._streak = 0
@@ -289,10 +295,13 @@ class Watcher:
     def _resume(self) -> Effect:
         now = self._clock()
         self._began = now
+        self._answered = False
         match self.state:
             case Start() as start:
                 self._statistics.lists += 1
-                self._statistics.relists[start.reason] += 1
+                if self._relisting != start.reason:  # counted once, however many attempts it takes
+                    self._relisting = start.reason
+                    self._statistics.relists[start.reason] += 1
                 if self._watch_list and not start.paged:
                     self.state = InitialWatch(start)
                     return OpenWatch(start.at, initial=True)
@@ -311,6 +320,7 @@ class Watcher:
     def _open(self, *, mirror: bool) -> Sequence[Output]:
         self.mirror = self.mirror or mirror
         self._opened = self._clock()
+        self._answered = True
         self._denials = 0
         match self.state:
             case InitialWatch():
@@ -477,6 +487,7 @@ class Watcher:
         statistics = self._statistics
         statistics.list_seconds += max(0.0, now - self._began)
         self.lists += 1
+        self._relisting = ""
         self.reached = resource_version
         self._initial_failures = 0
         self._spot_failures = 0
@@ -515,10 +526,22 @@ class Watcher:
         return (self._resume(),)
 
     def _relist(self, reason: str, *, at: int | None, paged: bool = False) -> Sequence[Output]:
-        """A list is needed because of what upstream said: after a step of the backoff, as in client-go."""
+        """A list is needed because of what a healthy upstream said."""
         self._ended()
         self.state = Start(reason, at, paged=paged)
-        return (self._wait(),)
+        return self._soon(f"a new list is needed ({reason})")
+
+    def _soon(self, why: str) -> Sequence[Output]:
+        """List now, give or take the jitter that keeps resources apart; but not again and again.
+
+        The backoff's own step would be long after an outage, which is when a restarted API server, whose watch
+        cache begins anew, answers 410 to all its watchers: what is served would be stale, and not known to be.
+        """
+        now = self._clock()
+        since, self._soon_at = now - self._soon_at, now
+        if since < SOON_SECONDS:
+            return (*self._stale(why), self._wait())
+        return (Wait(self._random.random()),)
 
     # -- ends and failures ----------------------------------------------------------------------------
 
@@ -563,7 +586,9 @@ class Watcher:
                     return (*stale, self._resume())  # at once: a false alarm must cost a new watch and no more
                 return (*stale, self._wait())
             case InitialWatch() | InitialList():
-                self._initial_failed()
+                if self._answered:  # a server that cannot be reached says nothing about how it lists
+                    self._initial_failed()
+                self._again()
                 return (*stale, self._wait())
             case Start() | Listed():
                 return (*stale, self._wait())
@@ -665,13 +690,15 @@ class Watcher:
         match self.state:
             case InitialList(start, continue_) if continue_:
                 self.state = InitialList(start, whole=True)  # this page's history was compacted: all at once
+                return (self._wait(),)
             case InitialList(start) | InitialWatch(start):
                 self.state = replace(start, at=None)
+                return (self._wait(),)
             case Start() | Listed() | Watching():
                 self.state = Start("expired", self.reached)
+                return self._soon(said)
             case _:
                 assert_never(self.state)
-        return (self._wait(),)
 
     def _too_large(self, said: str) -> Sequence[Output]:
         """Upstream has not reached what we have: behind, or back in time."""
@@ -698,7 +725,8 @@ class Watcher:
         self._denials += 1
         self._again()
         if self._reader.synced and self._denials < 2:
-            return (*self._stale(f"upstream answered {status}"), self._wait())
+            confirm = CONFIRM_SECONDS * (1.0 + self._random.random())
+            return (*self._stale(f"upstream answered {status}"), Wait(max(confirm, status.retry_after)))
         if isinstance(self.state, Listed | InitialList):
             self.state = Start("forbidden" if phase is Phase.FORBIDDEN else "gone")
         elif isinstance(self.state, Start):
