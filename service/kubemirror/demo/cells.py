@@ -1,7 +1,7 @@
 """The cells the demo cluster prints for its objects, as an API server does for ``kubectl get``.
 
-Custom resources print by their definition's columns (views/columns.py), built-ins by views/printers.py; both are the
-same code that a mirror uses where its upstream has no Tables.
+Custom resources print by their definition's columns, built-ins by what kubectl prints for them; both are the
+functions of views/, the first of which a mirror uses where its upstream has no Tables.
 """
 
 from __future__ import annotations
@@ -9,17 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import orjson
+
 from kubemirror.state.catalog import Resource
+from kubemirror.views.custom_columns import DEFAULT_COLUMNS, cell_of, definitions_of
 
 Fields = dict[str, Any]
 
 
 class CellPrinter(NamedTuple):
-    """definitions: columnDefinitions as JSON, b"" where nothing is printed. cells: of (object, wall seconds)."""
+    """definitions: columnDefinitions as JSON, b"" where nothing is printed. cells: of (object, seconds since 1970)."""
 
     definitions: bytes
     cells: Callable[[Fields, float], list[Any]]
 
 
 def cell_printer(resource: Resource, version: str) -> CellPrinter:
-    return CellPrinter(b"", lambda obj, now: [])
+    """How objects of ``resource`` are printed in ``version``."""
+    if not resource.custom:
+        return CellPrinter(b"", lambda obj, now: [])
+    served = resource.served(version)
+    columns = (served.columns if served is not None else ()) or DEFAULT_COLUMNS
+    definitions = orjson.dumps([each._asdict() for each in definitions_of(columns)])
+    cells = [cell_of(column) for column in columns]
+    return CellPrinter(definitions, lambda obj, now: [obj["metadata"]["name"], *(cell(obj, now) for cell in cells)])

@@ -1,4 +1,4 @@
-"""Decodes built-in objects as Go's typed decoder does: unknown fields are dropped, wrong types refused, empties left out.
+"""Decodes built-in objects as Go does: unknown fields are dropped, wrong types refused, empties left out.
 
 The types are those of ``protobuf.json``; kinds that are not in it (definitions) are taken as they are.
 """
