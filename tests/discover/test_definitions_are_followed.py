@@ -292,6 +292,26 @@ async def test_definitions_forbidden_leave_everything_else_running() -> None:
         assert "bars.new.dev" not in world.catalog
 
 
+async def test_definitions_forbidden_while_discovery_lags_or_fails_end_nothing() -> None:
+    async with World().running() as world:
+        world.definitions.sync(crd(), crd("bars", kind="Bar", uid="uid-2"))  # discovery lists neither yet
+        for name in ("foos.clux.dev", "bars.clux.dev"):
+            world.reflector(name).sync(instance("a"))
+        made = len(world.reflectors)
+
+        world.api.failing["/apis"] = 503
+        world.definitions.phase(Phase.FORBIDDEN, "no more")
+        await asyncio.sleep(60)
+        assert len(world.reflectors) == made
+        assert {"foos.clux.dev", "bars.clux.dev"} <= set(world.running_names)
+
+        world.api.failing = {}
+        world.api.groups["clux.dev"] = {"v1": [listed("foos", "Foo")]}
+        await asyncio.sleep(61)
+        assert "foos.clux.dev" in world.running_names
+        assert "bars.clux.dev" not in world.catalog  # discovery says so
+
+
 async def test_one_forbidden_resource_leaves_the_others_alone() -> None:
     async with World().running() as world:
         world.definitions.sync(crd(), crd("documents", "kube.rs", kind="Document", uid="uid-2"))

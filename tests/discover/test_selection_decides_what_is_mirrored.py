@@ -136,10 +136,21 @@ async def test_a_store_per_namespace() -> None:
 
 
 async def test_without_definitions_discovery_tells_of_custom_resources() -> None:
-    selection = Choice().select(await discovered(), None)
+    selection = Choice().select(await discovered(), {}, complete=False)
 
     assert names(selection) == [*ALWAYS, "foos.clux.dev", "documents.kube.rs", "planets.wide.dev"]
     assert all(each.resource.custom for each in selection.wanted[2:])
+
+
+async def test_what_is_remembered_of_a_definition_stands_while_discovery_agrees() -> None:
+    remembered = definitions(crd(), crd("documents", "kube.rs", kind="Book", uid="uid-2"))
+    selection = Choice().select(await discovered(), remembered, complete=False)
+
+    assert {each.resource.name: (each.resource.uid, each.resource.kind) for each in selection.wanted[2:]} == {
+        "foos.clux.dev": ("uid-1", "Foo"),
+        "documents.kube.rs": ("", "Document"),
+        "planets.wide.dev": ("", "Planet"),
+    }
 
 
 async def test_a_definition_that_is_not_established_is_not_mirrored() -> None:
@@ -187,6 +198,12 @@ async def test_a_name_in_a_stale_group_is_not_declared_gone() -> None:
 def test_what_can_be_no_name_is_refused_at_once(name: str) -> None:
     with pytest.raises(ConfigError, match="is no resource"):
         Choice(mirror=(name,))
+
+
+@pytest.mark.parametrize("namespace", ["", "A", "a/b", "-a", "a" * 64])
+def test_what_can_be_no_namespace_is_refused_at_once(namespace: str) -> None:
+    with pytest.raises(ConfigError, match="is no namespace"):
+        Choice(namespaces=(namespace,))
 
 
 def test_excluded_definitions_tell_nothing() -> None:

@@ -59,6 +59,8 @@ SPREAD_SECONDS = 0.005
 # API servers of an HA control plane) or 429 "storage is (re)initializing". These are the seconds between asking
 # again, in place of the backoff, so that a new resource is there within 2 s.
 IMPATIENCE_SECONDS = (0.2, 0.3, 0.5, 0.8, 1.5, 3.0, 5.0, 10.0)
+# How many of the resources that begin together are named in the log.
+NAMED_RESOURCES = 10
 # New printer columns reach the API server's handlers a moment after the definition's event, with no other sign.
 COLUMNS_SECONDS = (0.0, 1.0, 6.0)
 
@@ -91,8 +93,9 @@ class Mirror:
         self._discovered: Discovered | None = None
         self._failure = ""
         self._hashes: dict[tuple[str, str], Mapping[str, str]] = {}
-        # By name; empty until first listed; None while they cannot be read.
-        self._definitions: dict[str, Definition] | None = {} if self._choice.reads_definitions else None
+        self._definitions: dict[str, Definition] = {}  # by name; what is remembered while they cannot be read
+        self._readable = self._choice.reads_definitions
+        self._discovered_since = False  # whether discovery was read since they could not be
         self._read: dict[str, tuple[Object, Definition | None]] = {}
         self._definitions_version = -1
         self._started = False  # whether the custom resources there at start have been seen
@@ -153,12 +156,13 @@ class Mirror:
             if failures:
                 log.info("discovery.recovered", failures=failures)
             failures, self._failure = 0, ""
+            self._discovered_since = True
             self._reconcile()
             await self._read_hashes()
             await self._pause()
 
     async def _pause(self) -> None:
-        wanting = self._placeholders or self._definitions is None or self._catalog.stale_groups
+        wanting = self._placeholders or not self._readable or self._catalog.stale_groups
         seconds = (IMPATIENT_SECONDS if wanting else DISCOVERY_SECONDS) * self._random.uniform(0.8, 1.2)
         await self._sleep(LEAST_SECONDS)
         try:
@@ -184,19 +188,33 @@ class Mirror:
     def _definitions_moved(self, reader: Reader) -> None:
         """The definitions' store moved; called for every event and bookmark, so the common case is one look."""
         if reader.phase is Phase.FORBIDDEN or reader.phase is Phase.GONE:
-            if self._definitions is not None:
-                self._definitions, self._definitions_version = None, -1
+            if self._readable:
+                self._readable = self._discovered_since = False
+                self._definitions_version = -1
                 self._look_again.set()
                 self._reconcile()
         elif reader.synced and reader.version() != self._definitions_version:
             self._definitions_version = reader.version()
-            before = self._definitions
-            self._definitions = self._read_definitions(reader)
-            if self._definitions != before or not self._started:
-                for name in (before or {}).keys() - self._definitions.keys():
+            before, self._definitions = self._definitions, self._read_definitions(reader)
+            if self._definitions != before or not self._readable or not self._started:
+                self._readable = True
+                for name in before.keys() - self._definitions.keys():
                     if self._discovered is not None:
                         self._discovered = self._discovered.without(name)
                 self._reconcile()
+
+    def _remembered(self) -> dict[str, Definition]:
+        """The definitions; while they cannot be read, those that discovery has not contradicted since."""
+        discovered = self._discovered
+        if self._readable or discovered is None or not self._discovered_since:
+            return self._definitions
+        listed = {resource.name for resource in discovered.resources}
+        stale = {group for group, _ in discovered.stale}
+        return {
+            name: each
+            for name, each in self._definitions.items()
+            if name in listed or (each.resource is not None and each.resource.group in stale)
+        }
 
     def _read_definitions(self, reader: Reader) -> dict[str, Definition]:
         read: dict[str, tuple[Object, Definition | None]] = {}
@@ -217,23 +235,28 @@ class Mirror:
 
     def _reconcile(self) -> None:
         """Make what runs what is wanted; synchronous, so that no reader sees a step of it."""
-        selection = self._choice.select(self._discovered, self._definitions, failure=self._failure)
+        selection = self._choice.select(
+            self._discovered, self._remembered(), complete=self._readable, failure=self._failure
+        )
         wanted = {each.resource.name: self._with_hashes(each) for each in selection.wanted}
         for name in [name for name in self._mirrored if name not in wanted]:
             self._end(name)
         # Readiness counts the custom resources that are there when they are first known, not those found later.
         customs_known = self._customs_known()
         provisional = customs_known and not self._started
-        fresh = sum(name not in self._mirrored for name in wanted)
+        fresh = [name for name in wanted if name not in self._mirrored]
         for each in wanted.values():
-            self._follow(each, spread=fresh * SPREAD_SECONDS, provisional=provisional)
+            self._follow(each, spread=len(fresh) * SPREAD_SECONDS, provisional=provisional)
+        if fresh:
+            named = fresh if len(fresh) <= NAMED_RESOURCES else [*fresh[:NAMED_RESOURCES], "..."]
+            log.info("resources.mirrored", count=len(fresh), resources=named)
         self._started = self._started or customs_known
         self._place(selection.missing)
         self._tell_stale()
         self._tell_order()
 
     def _customs_known(self) -> bool:
-        if self._definitions is None:
+        if not self._readable:
             return self._discovered is not None
         mirrored = self._mirrored.get(DEFINITIONS.name)
         return mirrored is not None and all(store.writer.reader.synced for store in mirrored.stores.values())
@@ -294,7 +317,7 @@ class Mirror:
             reader = stores[ALL_NAMESPACES].writer.reader
             stores[ALL_NAMESPACES].listening.append(reader.on_progress(partial(self._definitions_moved, reader)))
         self._catalog.put(entry)
-        log.info("resource.mirrored", resource=resource.name, version=resource.version, namespaces=list(stores))
+        log.debug("resource.mirrored", resource=resource.name, version=resource.version, namespaces=list(stores))
 
     def _reflect(self, resource: Resource, namespace: str, *, delay: float) -> ReflectedStore:
         settings = self._settings

@@ -97,13 +97,7 @@ class Mirrored:
 
 
 def merged(held: Resource, wanted: Resource) -> Resource:
-    """``wanted``, and what was told of it before where now less is known.
-
-    Aggregated discovery tells no hashes; and while definitions cannot be read (F12), discovery tells neither
-    columns nor the other versions.
-    """
-    if held.uid and not wanted.uid and wanted.custom and held.kind == wanted.kind:
-        return held if wanted.version == held.version else wanted
+    """``wanted``, with the hashes told before where now none are: aggregated discovery has none."""
     hashes = {served.name: served.storage_version_hash for served in held.versions}
     versions = tuple(
         served if served.storage_version_hash else replace(served, storage_version_hash=hashes.get(served.name, ""))
@@ -115,7 +109,7 @@ def merged(held: Resource, wanted: Resource) -> Resource:
 def replaced_because(held: Resource, wanted: Resource) -> str:
     """Why the store of ``held`` cannot go on as that of ``wanted``; "" when it can."""
     name = held.name
-    if held.uid and held.uid != wanted.uid:
+    if held.uid and wanted.uid and held.uid != wanted.uid:
         return f"{name} was deleted and defined again"
     if held.namespaced != wanted.namespaced:
         return f"the scope of {name} changed"

@@ -48,7 +48,8 @@ async def role(transport: Transport, settings: Settings) -> str:
         definitions = await _definitions(transport) if choice.reads_definitions else None
     except (DiscoveryError, TransportError) as error:
         raise ConfigError(f"cannot tell what would be mirrored: {error}") from error
-    return _yaml(choice.select(discovered, definitions), guessed=definitions is None)
+    guessed = definitions is None
+    return _yaml(choice.select(discovered, definitions or {}, complete=not guessed), guessed=guessed)
 
 
 class _Listed(msgspec.Struct):

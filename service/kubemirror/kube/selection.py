@@ -12,6 +12,7 @@ cluster-scoped custom resources are left out unless named.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -47,6 +48,7 @@ DEFINITIONS = Resource(
     subresources=("status",),
 )
 SECRETS = "secrets"
+_NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123 label
 
 # Groups that kube-apiserver itself serves, or served in a release still in use. All others are CRDs' or an
 # aggregated API's: both are mirrored where they can be listed and watched.
@@ -119,6 +121,9 @@ class Choice:
                 raise ConfigError(
                     f"{name!r} is no resource: write a name as kubectl takes it (resource[.version][.group]) or *.group"
                 )
+        for namespace in self.namespaces:
+            if not _NAMESPACE.fullmatch(namespace):
+                raise ConfigError(f"--namespace {namespace!r} is no namespace: lower case letters, digits and - only")
 
     @property
     def reads_definitions(self) -> bool:
@@ -128,16 +133,18 @@ class Choice:
     def select(
         self,
         discovered: Discovered | None,
-        definitions: Mapping[str, Definition] | None,
+        definitions: Mapping[str, Definition],
         *,
+        complete: bool = True,
         failure: str = "",
     ) -> Selection:
         """What is to be mirrored now.
 
         discovered: None while it was never read; ``failure`` then says why.
-        definitions: by name; None while they cannot be read.
+        definitions: by name. complete: False while they cannot be read; then these are what is remembered of
+        them, and discovery tells of all other custom resources.
         """
-        known = self._known(discovered, definitions)
+        known = self._known(discovered, definitions, complete=complete)
         excluded = {resource.name for name in self.exclude for resource in meant(name, known)}
         wanted: dict[str, Wanted] = {}
         missing: list[Missing] = []
@@ -159,20 +166,21 @@ class Choice:
             tuple(replace(each, resource=_offered(each.resource, definitions)) for each in alone), tuple(missing)
         )
 
-    def _known(self, discovered: Discovered | None, definitions: Mapping[str, Definition] | None) -> list[Resource]:
+    def _known(
+        self, discovered: Discovered | None, definitions: Mapping[str, Definition], *, complete: bool
+    ) -> list[Resource]:
         """All that can be mirrored: discovery's order, then definitions that discovery does not list yet."""
-        custom: dict[str, Resource] = {}
-        for each in (definitions or {}).values():
-            if each.resource is not None:
-                custom[each.resource.name] = each.resource
+        custom = {each.resource.name: each.resource for each in definitions.values() if each.resource is not None}
         known: dict[str, Resource] = {}
         for resource in discovered.resources if discovered is not None else ():
-            if definitions is None and resource.group not in BUILT_IN_GROUPS:
-                known[resource.name] = replace(resource, custom=True)
-            elif resource.name in custom:
-                known[resource.name] = custom[resource.name]
-            elif definitions is None or resource.name not in definitions:
-                known[resource.name] = resource
+            name = resource.name
+            defined = custom.get(name)
+            if defined is not None and (complete or _agree(defined, resource)):
+                known[name] = defined
+            elif not complete:
+                known[name] = replace(resource, custom=resource.group not in BUILT_IN_GROUPS)
+            elif name not in definitions:
+                known[name] = resource
         for default in (DEPLOYMENTS, DEFINITIONS):
             known.setdefault(default.name, default)
         for name in sorted(custom):
@@ -212,8 +220,17 @@ def _named(name: str, known: list[Resource]) -> list[Resource]:
     return [replace(resource, version=version) if version else resource]
 
 
-def _offered(resource: Resource, definitions: Mapping[str, Definition] | None) -> Resource:
+def _agree(defined: Resource, listed: Resource) -> bool:
+    """Whether what discovery lists can still be what is remembered of its definition."""
+    return (
+        defined.kind == listed.kind
+        and defined.namespaced == listed.namespaced
+        and listed.served(defined.version) is not None
+    )
+
+
+def _offered(resource: Resource, definitions: Mapping[str, Definition]) -> Resource:
     """In the versions that can be told from the objects held: all, where converting is only another apiVersion."""
-    definition = (definitions or {}).get(resource.name)
-    alone = definition is None or definition.webhook
+    definition = definitions.get(resource.name)
+    alone = definition is None or not resource.uid or definition.webhook
     return under(resource, resource.version, alone=alone)
