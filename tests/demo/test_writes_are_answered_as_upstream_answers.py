@@ -68,9 +68,9 @@ async def test_the_user_agent_is_the_manager_where_none_is_named(api: Client) ->
                 422,
                 "Invalid",
                 (
-                    'Deployment.apps "Bad_Name" is invalid: metadata.name: Invalid value: "Bad_Name": a lowercase RFC 1123 '
-                    "subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with "
-                    "an alphanumeric character (e.g. 'example.com', regex used for validation is "
+                    'Deployment.apps "Bad_Name" is invalid: metadata.name: Invalid value: "Bad_Name": a lowercase RFC '
+                    "1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
+                    "end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
                     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
                 ),
             ),

@@ -7,12 +7,14 @@ functions of views/, the first of which a mirror uses where its upstream has no 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
 
 from kubemirror.state.catalog import Resource
 from kubemirror.views.custom_columns import DEFAULT_COLUMNS, cell_of, definitions_of
+from kubemirror.views.printers import built_in_cells, built_in_definitions
 
 Fields = dict[str, Any]
 
@@ -27,7 +29,10 @@ class CellPrinter(NamedTuple):
 def cell_printer(resource: Resource, version: str) -> CellPrinter:
     """How objects of ``resource`` are printed in ``version``."""
     if not resource.custom:
-        return CellPrinter(b"", lambda obj, now: [])
+        known = built_in_definitions(resource.name)
+        if known is None:
+            return CellPrinter(b"", lambda obj, now: [])
+        return CellPrinter(known, partial(built_in_cells, resource.name))
     served = resource.served(version)
     columns = (served.columns if served is not None else ()) or DEFAULT_COLUMNS
     definitions = orjson.dumps([each._asdict() for each in definitions_of(columns)])
