@@ -88,6 +88,10 @@ class Interest(NamedTuple):
 EVERYTHING = Interest()
 
 
+def _nothing() -> None:
+    """What a closed position does when a writer that is just waking readers comes to it."""
+
+
 class Position:
     """A reader's place in one journal. Close it when the reader leaves.
 
@@ -138,14 +142,15 @@ class Position:
         changes = journal.records(self._next, limit)
         self._next += len(changes)
         if changes:
-            self._cursor = changes[-1].resource_version
+            self._cursor = max(self._cursor, changes[-1].resource_version)
         if self._next == journal.end:
             self._pending = False
             self._cursor = max(self._cursor, journal.resource_version)
         return changes
 
     def close(self) -> None:
-        """Leave the journal's index; idempotent."""
+        """Leave the journal's index; idempotent. ``wake`` is not called any more."""
+        self._wake = _nothing
         self._journal._leave(self)
 
 
@@ -242,7 +247,7 @@ class Journal:
         self.size += change.size
         if change.resource_version > self.resource_version:
             self.resource_version = change.resource_version
-        if self.gaps and self.gaps[-1].high is None:
+        if self.gap_is_open:
             self.gaps[-1].end = sequence + 1
         for position in self._concerned(change):
             if not position._pending:
@@ -264,7 +269,7 @@ class Journal:
 
     def close_gap(self, resource_version: int) -> None:
         """The unwatched stretch ends at ``resource_version``; a gap that hides nothing is forgotten."""
-        if self.gaps and self.gaps[-1].high is None:
+        if self.gap_is_open:
             gap = self.gaps[-1]
             gap.high = max(resource_version, gap.low)
             if gap.start == gap.end and gap.high == gap.low:

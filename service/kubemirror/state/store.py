@@ -262,12 +262,8 @@ class Reader:
         """The journal of the current epoch; read-only for readers but for their own positions."""
         return self._store.journal
 
-    def subscribe(
-        self, resource_version: int | None, wake: Callable[[], None], interest: Interest = EVERYTHING
-    ) -> Position:
-        """A position right after ``resource_version`` (None: after everything held now).
-
-        A reader that begins with a snapshot takes it and a position at None with no await between.
+    def subscribe(self, resource_version: int, wake: Callable[[], None], interest: Interest = EVERYTHING) -> Position:
+        """A position right after ``resource_version``, for a reader that resumes.
 
         Raises ExpiredError for an RV that cannot be resumed, ForbiddenError, GoneError, NotSyncedError.
         """

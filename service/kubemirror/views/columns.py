@@ -75,13 +75,13 @@ class Printer:
         printed: list[JSON] = orjson.loads(held.cells) if held.cells else []
         if len(printed) != len(self.definitions):
             return [self._without_cells(each, held, now) for each in self.definitions]
-        data: JSON = None
+        whole: JSON = None
 
         def decoded() -> JSON:
-            nonlocal data
-            if data is None:
-                data = orjson.loads(held.raw)
-            return data
+            nonlocal whole
+            if whole is None:
+                whole = orjson.loads(held.raw)
+            return whole
 
         for index, cell in self._anew:
             printed[index] = cell(held, decoded, printed[index], now)
