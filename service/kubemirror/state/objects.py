@@ -146,7 +146,7 @@ class Ingest:
             name=header.name,
             uid=header.uid,
             resource_version=resource_version,
-            labels=self._share(header.labels),
+            labels=self._share(header.labels, header.name),
             raw=bytes(memoryview(body)),  # encoders over-allocate: the copy is what keeps memory near the bytes
             cells=bytes(cells),
             created=epoch(header.creation_timestamp),
@@ -210,15 +210,18 @@ class Ingest:
             error=error,
         )
 
-    def _share(self, labels: dict[str, str] | None) -> Mapping[str, str]:
+    def _share(self, labels: dict[str, str] | None, name: str) -> Mapping[str, str]:
         if not labels:
             return _NO_LABELS
         identity = tuple(labels.items())
         shared = self._labels.get(identity)
         if shared is None:
-            if len(self._labels) >= 4096:  # pods of one owner share; labels unique to one object must not pile up
+            # Labels often repeat the object's name: one string then, and nothing interned that is there once.
+            shared = {sys.intern(key): name if value == name else sys.intern(value) for key, value in identity}
+            if name in labels.values():
+                return shared  # no other object has these
+            if len(self._labels) >= 1024:  # pods of one owner share; labels unique to one object must not pile up
                 self._labels.clear()
-            shared = {sys.intern(name): sys.intern(value) for name, value in identity}
             self._labels[identity] = shared
         return shared
 

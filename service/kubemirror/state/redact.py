@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -96,6 +97,16 @@ def _newest(managed_fields: msgspec.Raw) -> Manager | None:
     entries = _managed(managed_fields)
     if not entries:
         return None
-    newest = max(entries, key=lambda entry: entry.time or "")
-    time = int(datetime.fromisoformat(newest.time).timestamp()) if newest.time else 0
-    return Manager(sys.intern(newest.manager), sys.intern(newest.operation), time)
+    newest = max(entries, key=_time) if len(entries) > 1 else entries[0]
+    return _manager(newest.manager, newest.operation, newest.time)
+
+
+def _time(entry: _Managed) -> str:
+    return entry.time or ""
+
+
+# A controller writes many objects within a second: they share one Manager, and its time is parsed once.
+@lru_cache(maxsize=4096)
+def _manager(name: str, operation: str, time: str | None) -> Manager:
+    seconds = int(datetime.fromisoformat(time).timestamp()) if time else 0
+    return Manager(sys.intern(name), sys.intern(operation), seconds)
