@@ -63,14 +63,13 @@ async def test_f22_a_silent_loss_is_found_and_mended_by_a_consistent_list() -> N
 @on_virtual_time
 async def test_f22_events_in_flight_are_waited_for_and_are_no_loss() -> None:
     ahead = page(thing("a", 5), thing("b", 8), rv=8)
-    events = [Pause(640), added("b", 8), FOREVER]
+    events = [Pause(520), added("b", 8), FOREVER]
     async with Scene(
         initial("a", rv=5, then=events), audits=[ahead] * 2, audit_seconds=AUDIT, idle_seconds=LONG, seed=3
     ) as scene:
-        await scene.play(660)
+        await scene.play(600)
 
-        assert scene.server.audited
-        assert scene.server.audited[0].at >= 565  # the event is less than 75 s away
+        assert 450 <= scene.server.audited[0].at <= 520  # the event is less than 75 s away
         assert scene.statistics.audits == 1
         assert scene.statistics.audit_mismatches == 0
         assert scene.server.count("list") == 0
@@ -84,7 +83,7 @@ async def test_f22_events_told_since_the_list_was_made_are_taken_back() -> None:
     events = [*bookmarks(5, 5), added("c", 6), Pause(1)]
     live = [modified("a", 7), deleted("b", 8), added("d", 9), modified("d", 10), FOREVER]
     async with Scene(
-        initial("a", "b", rv=5, then=[*events, Pause(310), *live]),
+        initial("a", "b", rv=5, then=[*events, Pause(190), *live]),
         audits=[slow],
         audit_seconds=AUDIT,
         idle_seconds=LONG,
@@ -93,26 +92,29 @@ async def test_f22_events_told_since_the_list_was_made_are_taken_back() -> None:
         await scene.play(620)
 
         assert scene.held == {"a": 7, "c": 6, "d": 10}
-        assert scene.server.audited[0].at < 611 < scene.server.audited[0].at + 30
+        assert scene.server.audited[0].at < 491 < scene.server.audited[0].at + 30
         assert (scene.statistics.audits, scene.statistics.audit_mismatches) == (1, 0)
 
 
 @on_virtual_time
 async def test_f22_what_a_list_cannot_mend_is_not_listed_for_at_every_audit() -> None:
     truth = [thing("a", 5), thing("unheld", 6)]
-    script = [initial("a", rv=6, then=bookmarks(6, 60)), *[page(thing("a", 5), rv=6), stream(*bookmarks(6, 500))] * 3]
-    script[0] = initial("a", rv=6, then=bookmarks(6, 60))
+    script = [
+        initial("a", rv=5, then=[bookmark(6), *bookmarks(6, 60)]),
+        page(thing("a", 5), rv=6),
+        stream(*bookmarks(6, 500)),
+    ]
     async with Scene(*script, audits=[page(*truth, rv=6)] * 9, audit_seconds=AUDIT) as scene:
         await scene.play(3500)
 
         assert scene.statistics.audit_mismatches >= 3
-        assert scene.server.count("list") == 2  # one tried to mend it; the first told another RV for "a"
+        assert scene.server.count("list") == 1  # which tried to mend it
 
 
 @on_virtual_time
 async def test_f21_time_that_went_back_is_asked_about_twice_and_starts_every_reader_over() -> None:
     past = page(thing("a", 5), rv=7)
-    script = [initial("a", rv=5, then=[added("b", 20), *bookmarks(20, 60)]), past, stream(FOREVER)]
+    script = [initial("a", rv=5, then=[added("b", 20), *bookmarks(20, 60)]), past, stream(*bookmarks(7, 60))]
     async with Scene(*script, audits=[past, past], audit_seconds=AUDIT) as scene:
         await scene.play(1)
         position = scene.reader.subscribe(20, lambda: None)

@@ -13,7 +13,8 @@ class ReflectorStatistics:
     lists, watches: attempts begun. list_seconds, list_items: sums over completed lists (WatchList too).
     watch_seconds, watch_items: sums over ended watches; short_watches: under 1 s without one event.
     events: by type as upstream sent it (ADDED, MODIFIED, DELETED, BOOKMARK, ERROR, and "unknown").
-    relists: by reason (start, expired, error, too_large, audit, rollback, refresh, forbidden, columns, ...).
+    relists: by reason (start, expired, error, too_large, audit, rollback, refresh, forbidden, columns, ...); each
+        once, however many attempts it took.
     errors: by class (refused, timeout, http_503, bad_line, expired, ...): a closed set of names.
     out_of_order: events at or below the RV reached, ignored.
     audits, audit_mismatches: digest audits done, and those that found a loss.
