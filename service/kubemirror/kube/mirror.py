@@ -20,25 +20,25 @@ stays as a placeholder without versions, GONE with the reason, so that status sh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from functools import partial
 from random import Random
 
 import structlog
 
-from kubemirror.kube.definitions import Definition, definition
+from kubemirror.kube.defined import Definitions
 from kubemirror.kube.discovery import Discovered, Discovery, DiscoveryError
 from kubemirror.kube.gate import Gate
 from kubemirror.kube.mirrored import MakeReflector, Mirrored, ReflectedStore, Reflecting, merged, replaced_because
 from kubemirror.kube.order import discovery_order, group_positions
+from kubemirror.kube.placeholders import Placeholders
 from kubemirror.kube.reflector import Reflector, ReflectorOptions
-from kubemirror.kube.selection import DEFINITIONS, SECRETS, Choice, Missing, Wanted
+from kubemirror.kube.selection import DEFINITIONS, SECRETS, Choice, Wanted
 from kubemirror.kube.transport import Transport
 from kubemirror.settings import Settings
 from kubemirror.state.catalog import ALL_NAMESPACES, Catalog, Entry, Resource
 from kubemirror.state.events import Phase, PhaseChange
-from kubemirror.state.objects import Object
 from kubemirror.state.store import Reader, Writer
 
 log = structlog.get_logger(__name__)
@@ -93,14 +93,10 @@ class Mirror:
         self._discovered: Discovered | None = None
         self._failure = ""
         self._hashes: dict[tuple[str, str], Mapping[str, str]] = {}
-        self._definitions: dict[str, Definition] = {}  # by name; what is remembered while they cannot be read
-        self._readable = self._choice.reads_definitions
-        self._discovered_since = False  # whether discovery was read since they could not be
-        self._read: dict[str, tuple[Object, Definition | None]] = {}
-        self._definitions_version = -1
+        self._definitions = Definitions(readable=self._choice.reads_definitions)
         self._started = False  # whether the custom resources there at start have been seen
         self._mirrored: dict[str, Mirrored] = {}
-        self._placeholders: dict[str, Writer] = {}
+        self._placeholders = Placeholders(catalog, clock)
         self._look_again = asyncio.Event()
         self._group_order: tuple[tuple[str, ...], frozenset[str]] = ((), frozenset())
         self._tasks: asyncio.TaskGroup | None = None
@@ -156,13 +152,13 @@ class Mirror:
             if failures:
                 log.info("discovery.recovered", failures=failures)
             failures, self._failure = 0, ""
-            self._discovered_since = True
+            self._definitions.discovered_since = True
             self._reconcile()
             await self._read_hashes()
             await self._pause()
 
     async def _pause(self) -> None:
-        wanting = self._placeholders or not self._readable or self._catalog.stale_groups
+        wanting = self._placeholders or not self._definitions.readable or self._catalog.stale_groups
         seconds = (IMPATIENT_SECONDS if wanting else DISCOVERY_SECONDS) * self._random.uniform(0.8, 1.2)
         await self._sleep(LEAST_SECONDS)
         try:
@@ -186,57 +182,24 @@ class Mirror:
     # -- definitions ----------------------------------------------------------------------------------
 
     def _definitions_moved(self, reader: Reader) -> None:
-        """The definitions' store moved; called for every event and bookmark, so the common case is one look."""
-        if reader.phase is Phase.FORBIDDEN or reader.phase is Phase.GONE:
-            if self._readable:
-                self._readable = self._discovered_since = False
-                self._definitions_version = -1
-                self._look_again.set()
-                self._reconcile()
-        elif reader.synced and reader.version() != self._definitions_version:
-            self._definitions_version = reader.version()
-            before, self._definitions = self._definitions, self._read_definitions(reader)
-            if self._definitions != before or not self._readable or not self._started:
-                self._readable = True
-                for name in before.keys() - self._definitions.keys():
-                    if self._discovered is not None:
-                        self._discovered = self._discovered.without(name)
-                self._reconcile()
-
-    def _remembered(self) -> dict[str, Definition]:
-        """The definitions; while they cannot be read, those that discovery has not contradicted since."""
-        discovered = self._discovered
-        if self._readable or discovered is None or not self._discovered_since:
-            return self._definitions
-        listed = {resource.name for resource in discovered.resources}
-        stale = {group for group, _ in discovered.stale}
-        return {
-            name: each
-            for name, each in self._definitions.items()
-            if name in listed or (each.resource is not None and each.resource.group in stale)
-        }
-
-    def _read_definitions(self, reader: Reader) -> dict[str, Definition]:
-        read: dict[str, tuple[Object, Definition | None]] = {}
-        for held in reader.snapshot().objects:
-            known = self._read.get(held.name)
-            if known is not None and known[0] is held:
-                read[held.name] = known
-                continue
-            try:
-                read[held.name] = held, definition(held.raw)
-            except ValueError as error:
-                log.warning("definition.unreadable", name=held.name, error=held.error or str(error))
-                read[held.name] = held, None
-        self._read = read
-        return {name: each for name, (_, each) in read.items() if each is not None}
+        """Called for every event and bookmark of the definitions' store."""
+        gone = self._definitions.take(reader)
+        if gone is None and (self._started or not reader.synced):
+            return
+        if self._discovered is not None:
+            for name in gone or ():
+                self._discovered = self._discovered.without(name)
+        if not self._definitions.readable:
+            self._look_again.set()
+        self._reconcile()
 
     # -- what runs, made what is wanted ---------------------------------------------------------------
 
     def _reconcile(self) -> None:
         """Make what runs what is wanted; synchronous, so that no reader sees a step of it."""
+        definitions = self._definitions
         selection = self._choice.select(
-            self._discovered, self._remembered(), complete=self._readable, failure=self._failure
+            self._discovered, definitions.known(self._discovered), complete=definitions.readable, failure=self._failure
         )
         wanted = {each.resource.name: self._with_hashes(each) for each in selection.wanted}
         for name in [name for name in self._mirrored if name not in wanted]:
@@ -251,12 +214,12 @@ class Mirror:
             named = fresh if len(fresh) <= NAMED_RESOURCES else [*fresh[:NAMED_RESOURCES], "..."]
             log.info("resources.mirrored", count=len(fresh), resources=named)
         self._started = self._started or customs_known
-        self._place(selection.missing)
+        self._placeholders.show(selection.missing, self._mirrored)
         self._tell_stale()
         self._tell_order()
 
     def _customs_known(self) -> bool:
-        if not self._readable:
+        if not self._definitions.readable:
             return self._discovered is not None
         mirrored = self._mirrored.get(DEFINITIONS.name)
         return mirrored is not None and all(store.writer.reader.synced for store in mirrored.stores.values())
@@ -398,33 +361,12 @@ class Mirror:
 
     # -- what is told beside the entries --------------------------------------------------------------
 
-    def _place(self, missing: Iterable[Missing]) -> None:
-        """A placeholder for each ``--mirror`` that names nothing."""
-        absent = {each.name: each for each in missing}
-        for name in [name for name in self._placeholders if name not in absent]:
-            del self._placeholders[name]
-            if name not in self._mirrored:
-                self._catalog.remove(name)
-        for name, each in absent.items():
-            writer = self._placeholders.get(name)
-            if writer is None:
-                writer = self._placeholders[name] = Writer(clock=self._clock)
-                resource = Resource(
-                    group="", version="", plural=name, singular=name, kind=name, namespaced=False, versions=()
-                )
-                self._catalog.put(Entry(resource, {ALL_NAMESPACES: writer.reader}, required=True))
-            phase = Phase.GONE if each.certain else Phase.INIT
-            if (phase, each.reason) != (writer.reader.phase, writer.reader.reason):
-                if each.certain:
-                    log.warning("resource.missing", name=name, reason=each.reason)
-                writer.handle(PhaseChange(phase, each.reason))
-
     def _tell_stale(self) -> None:
         """Group versions that are mirrored, or asked for, and whose discovery fails."""
         stale: dict[tuple[str, str], str] = {}
         if self._discovered is not None:
             groups = {mirrored.wanted.resource.group for mirrored in self._mirrored.values()}
-            groups |= {name.lower().partition(".")[2] for name in self._placeholders}
+            groups |= self._placeholders.groups
             stale = {identity: why for identity, why in self._discovered.stale.items() if identity[0] in groups}
         told = {identity: state.reason for identity, state in self._catalog.stale_groups.items()}
         for identity in told.keys() - stale.keys():
