@@ -26,6 +26,10 @@ class KubemirrorError(Exception):
 class ConfigError(KubemirrorError):
     """A setting, kubeconfig or credential cannot work; the message is one line and names the remedy."""
 
+    def __init__(self, message: str) -> None:
+        # What it quotes (a path, a name) may hold anything.
+        super().__init__(" ".join(message.splitlines()))
+
 
 class SelectorError(KubemirrorError):
     """A selector does not parse or names a field that cannot be selected; text as upstream's."""

@@ -147,11 +147,11 @@ async def test_a_plugin_that_hangs_is_killed_with_its_children(connect: Connect,
     async with Stub() as stub:
         # Read to its end, which comes when nobody is left who could write.
         ended = asyncio.create_task(asyncio.to_thread(alive.read_bytes))
-        connection = await connect(stub.url, user=plugin(tmp_path, code), exec_seconds=1.0)
+        connection = await connect(stub.url, user=plugin(tmp_path, code), exec_seconds=2.0)
         said = await failure(connection)
         wrote = await ended
 
-    assert "did not answer within 1 s and was ended" in said
+    assert "did not answer within 2 s and was ended" in said
     assert said.endswith("it said: waiting for the browser")
     assert sorted(wrote) == sorted(b"xy")
     assert stub.requests == []
@@ -266,11 +266,14 @@ async def test_what_is_no_credential_is_said(
 
 async def test_a_child_left_behind_does_not_keep_us_waiting(tmp_path: Path) -> None:
     """It holds stdout open; the credential is complete all the same."""
-    code = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-S', '-c', 'import time; time.sleep(20)'])\n"
+    hold = tmp_path / "hold"
+    os.mkfifo(hold)
+    child = "[sys.executable, '-S', '-c', 'import sys; open(sys.argv[1]).read()', sys.argv[1]]"
+    code = f"import subprocess, sys\nsubprocess.Popen({child})\n"
     script = tmp_path / "plugin.py"
     script.write_text(code + printing({"token": "t"}))
     ran = ExecPlugin(
-        ExecConfig(command=sys.executable, args=("-S", str(script))), {}, limit_seconds=10, grace_seconds=0.1
+        ExecConfig(command=sys.executable, args=("-S", str(script), str(hold))), {}, limit_seconds=10, grace_seconds=0.1
     )
     began = time.monotonic()
 
@@ -278,6 +281,7 @@ async def test_a_child_left_behind_does_not_keep_us_waiting(tmp_path: Path) -> N
 
     assert credential.token == "t"
     assert time.monotonic() - began < 9
+    await asyncio.to_thread(hold.write_text, "")  # the child is there, and goes now
 
 
 async def test_a_plugin_that_fails_is_not_run_for_every_request(connect: Connect, tmp_path: Path, clock: Clock) -> None:

@@ -20,6 +20,7 @@ from kubemirror.errors import ConfigError
 from kubemirror.kube.credential_files import CredentialFile, Given, Source
 from kubemirror.kube.credentials import Credentials, credentials_of
 from kubemirror.kube.kubeconfig import Target
+from kubemirror.kube.proxy import parse_url
 from kubemirror.kube.tls import TLS
 
 log = structlog.get_logger()
@@ -92,12 +93,8 @@ class Following:
 
 
 def _server(text: str) -> URL:
-    try:
-        url = URL(text)
-        usable = url.scheme in {"http", "https"} and bool(url.host) and url.port is not None
-    except ValueError:
-        usable = False
-    if not usable:
+    url = parse_url(text)
+    if url is None or url.scheme not in {"http", "https"}:
         raise ConfigError("server of the kubeconfig's cluster is not a URL; write https://host:port")
     if url.user is not None or url.password is not None:
         raise ConfigError("server of the kubeconfig's cluster holds credentials; put them under its user")

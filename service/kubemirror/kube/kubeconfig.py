@@ -283,6 +283,8 @@ def _cluster(entry: _Entry, owner: str) -> Cluster:
         # As client-go: TLS where anything says so.
         server = f"{'https' if insecure or ca_data or ca_file else 'http'}://{server}"
     extensions = entry.value.get("extensions") or []
+    if not isinstance(extensions, list):
+        raise ConfigError(f"extensions of {owner} must be a list")
     return Cluster(
         server=server,
         ca_data=ca_data,

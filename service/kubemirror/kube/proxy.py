@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -26,6 +27,20 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
+
+
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
+
+
+def parse_url(text: str) -> URL | None:
+    """A URL with a scheme, a host and a port (its own or the scheme's); None for anything else."""
+    try:
+        url = URL(text)
+        # Read in full, because parts of a URL are checked only when they are asked for.
+        usable = bool(str(url)) and url.port is not None and _HOST.fullmatch(url.raw_host or "") is not None
+    except ValueError:
+        return None
+    return url if usable else None
 
 
 def is_loopback(host: str) -> bool:
@@ -118,12 +133,8 @@ class Proxy:
 
 def parse_proxy(text: str, where: str) -> Proxy:
     """A proxy by its URL; ConfigError for what is not one, or is one we cannot speak to. Never quotes the URL."""
-    try:
-        url = URL(text if "://" in text else f"http://{text}")
-        usable = bool(url.host) and url.port is not None
-    except ValueError:
-        usable = False
-    if not usable:
+    url = parse_url(text if "://" in text else f"http://{text}")
+    if url is None:
         raise ConfigError(f"{where} is not a proxy's URL; write http://host:port")
     if url.scheme != "http":
         raise ConfigError(
