@@ -30,6 +30,7 @@ class Exchange:
         self._cut = faults.cut
         self._events = 0
         self._bytes = 0
+        self._fired = False
         self._held = b""  # the event that REORDER keeps back
         self._part = b""  # an event that has not come whole
 
@@ -86,24 +87,30 @@ class Exchange:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _events_of(self, body: bytes, more: bool, fault: Fault) -> None:
-        if not body and more and not self._events:
-            await self._send({"type": "http.response.body", "body": b"", "more_body": True})
         *lines, self._part = (self._part + body).split(b"\n")
-        if fault.after == 0 and fault.kind in (FaultKind.END, FaultKind.EVENT) and self._events == 0:
-            await self._before_first(fault)
-        out = b"".join(self._changed(line + b"\n", fault) for line in lines)
+        out = b""
+        for line in lines:
+            if self._fires(fault):
+                await self._fire(fault, out)
+                out = b""
+            out += self._changed(line + b"\n", fault)
         if not more:
             out += self._part
-        if out or not more:
+        if self._fires(fault):
+            await self._fire(fault, out)
+        else:
             await self._send({"type": "http.response.body", "body": out, "more_body": more})
-        if fault.kind in (FaultKind.END, FaultKind.EVENT) and self._events >= fault.after:
-            await self._before_first(fault)
 
-    async def _before_first(self, fault: Fault) -> None:
+    def _fires(self, fault: Fault) -> bool:
+        """Whether it is now that the stream ends, or that a foreign event comes."""
+        return fault.kind in (FaultKind.END, FaultKind.EVENT) and not self._fired and self._events == fault.after
+
+    async def _fire(self, fault: Fault, out: bytes) -> None:
+        self._fired = True
         ends = fault.kind is FaultKind.END or fault.code == 410
-        line = fault.body + b"\n" if fault.kind is FaultKind.EVENT else b""
-        await self._send({"type": "http.response.body", "body": line, "more_body": not ends})
-        self._fault = None
+        if fault.kind is FaultKind.EVENT:
+            out += fault.body + b"\n"
+        await self._send({"type": "http.response.body", "body": out, "more_body": not ends})
         if ends:
             raise StreamOver
 
@@ -120,8 +127,6 @@ class Exchange:
                 return b""
             case FaultKind.REORDER if number == fault.after + 1:
                 return line + self._held
-            case FaultKind.END if number >= fault.after:
-                return b""
         return line
 
 

@@ -25,7 +25,7 @@ _PARTS = ("api", "worker", "web", "cache", "gateway", "indexer", "scheduler", "e
 def populate(cluster: Cluster, count: int, *, object_bytes: int = 4600, namespaces: int = NAMESPACE_COUNT) -> None:
     """Add Deployments until there are ``count``, spread evenly over ``namespaces`` namespaces.
 
-    object_bytes: size of each as JSON, managedFields included, to within 5 % (2,000 is the least there is to it).
+    object_bytes: size of each as JSON, managedFields included, to within 5 % (2,400 is the least there is to it).
     """
     missing = count - len(cluster.shelf(DEPLOYMENTS).reader)
     if missing <= 0:
@@ -40,9 +40,19 @@ def populate(cluster: Cluster, count: int, *, object_bytes: int = 4600, namespac
 
 def _deployments(now: str, count: int, namespaces: list[str], object_bytes: int) -> Iterator[Fields]:
     managed = _managed_fields(now)
-    padding = _padding(object_bytes - len(orjson.dumps(_deployment(0, namespaces[0], now, managed, []))) - 100)
+    missing = object_bytes - _size(managed, namespaces[0], now)
+    while missing < 0 and len(managed) > 1:  # small ones have been touched by fewer
+        managed = managed[1:]
+        missing = object_bytes - _size(managed, namespaces[0], now)
+    padding = _padding(missing)
     for index in range(count):
         yield _deployment(index, namespaces[index % len(namespaces)], now, managed, padding)
+
+
+def _size(managed: list[Fields], namespace: str, now: str) -> int:
+    """Bytes of a stored object without padding: what the server adds (type, uid, resourceVersion) included."""
+    added = len('"kind":"Deployment","apiVersion":"apps/v1","uid":"","resourceVersion":"100000",') + 36
+    return len(orjson.dumps(_deployment(0, namespace, now, managed, []))) + added
 
 
 def _padding(missing: int) -> list[Fields]:
@@ -150,6 +160,6 @@ def _managed_fields(now: str) -> list[Fields]:
     entry = {"operation": "Update", "apiVersion": "apps/v1", "time": now, "fieldsType": "FieldsV1"}
     return [
         {"manager": "helm", **entry, "fieldsV1": fields},
-        {"manager": "kubectl", **entry, "fieldsV1": {"f:spec": {"f:replicas": {}}}, "subresource": "scale"},
         {"manager": "kube-controller-manager", **entry, "fieldsV1": {**revision, **status}, "subresource": "status"},
+        {"manager": "kubectl", **entry, "fieldsV1": {"f:spec": {"f:replicas": {}}}, "subresource": "scale"},
     ]

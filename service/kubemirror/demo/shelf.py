@@ -81,7 +81,10 @@ class Shelf:
 
     def object(self, obj: Fields) -> Object:
         """What the store holds for ``obj`` (fields in order, resourceVersion given)."""
-        cells = orjson.dumps(self._printer.cells(obj, self._wall())) if self._printer.definitions else b""
+        cells = b""
+        if self._printer.definitions:
+            printed = orjson.dumps(self._printer.cells(obj, self._wall()))
+            cells = bytes(memoryview(printed))  # an encoder's result keeps its buffer: the copy is as large as it is
         return self._ingest.object(self.encode(obj), cells)
 
     # -- the store --------------------------------------------------------------------------------------
