@@ -109,6 +109,9 @@ class ReflectorOptions:
         )
 
 
+_EFFECTS = (Wait, OpenWatch, OpenPage)
+
+
 class _Interrupted(Exception):  # noqa: N818 - not an error: someone asked for something else
     """Whatever is being waited for matters no more: a relist was asked for."""
 
@@ -197,7 +200,7 @@ class Reflector:
         """Hand an input to the machine, and its events to the store; what is to be done next, if anything."""
         effect: Effect | None = None
         for output in self._watcher.step(taken):
-            if isinstance(output, Wait | OpenWatch | OpenPage):
+            if isinstance(output, _EFFECTS):
                 effect = output
             else:
                 self._writer.handle(output)
