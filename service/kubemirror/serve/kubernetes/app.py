@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from random import uniform
-from typing import TYPE_CHECKING, assert_never
+from typing import assert_never
 
 import structlog
 
@@ -52,9 +52,7 @@ from kubemirror.serve.status import StatusError
 from kubemirror.state.catalog import Entry, Resource, ServedVersion
 from kubemirror.state.selectors import ALL, Selection, parse_field_selector, parse_label_selector
 from kubemirror.state.store import Reader
-
-if TYPE_CHECKING:
-    from kubemirror.views.columns import Printer
+from kubemirror.views.columns import Printer
 
 log = structlog.get_logger(__name__)
 
@@ -401,8 +399,6 @@ class KubernetesApp:
     def _printer(self, resource: Resource, served: ServedVersion, reader: Reader, form: Form) -> Printer | None:
         if form.shape is not Shape.TABLE:
             return None
-        from kubemirror.views.columns import Printer
-
         definitions = reader.columns if served.name == resource.version else b""
         key = (resource.name, served.name)
         kept = self._printers.get(key)

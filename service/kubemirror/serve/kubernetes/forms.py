@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import msgspec
 import orjson
@@ -19,9 +18,7 @@ import orjson
 from kubemirror.serve.negotiation import Transform
 from kubemirror.state.catalog import Resource
 from kubemirror.state.objects import Object
-
-if TYPE_CHECKING:
-    from kubemirror.views.columns import Printer
+from kubemirror.views.columns import Printer
 
 META_VERSIONS = ("v1", "v1beta1")
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from math import inf
 from random import random
 from typing import Protocol
 
@@ -39,6 +40,10 @@ BATCH_BYTES = 64 * 1024
 BATCH_CHANGES = 500
 # A reader that takes nothing of one batch for this long is cut off: it resumes from its last RV.
 SEND_SECONDS = 60.0
+
+
+# Timers may fire a moment early: what is due within this is due now, or the loop would spin until it is.
+CLOCK_SLACK_SECONDS = 0.001
 
 
 class Output(Protocol):
@@ -161,18 +166,18 @@ class Watch:
                 return
             if told:
                 continue
-            now = self._loop.time()
+            now = self._loop.time() + CLOCK_SLACK_SECONDS
             if self._context.lifecycle.closing:
                 self._deadline = min(self._deadline, now + random() * self._context.lifecycle.spread_seconds)  # noqa: S311
             if now >= self._deadline or not self._current():
                 return
             if now >= self._until and not await self._still_allowed():
                 return
-            if self._asked.bookmarks and now >= self._next_bookmark:
+            if now >= self._next_bookmark:
                 self._next_bookmark = self._bookmark_time()
                 await self._tell_bookmark(output)
                 continue
-            await self._wait(min(self._deadline, self._until, self._next_bookmark) - now)
+            await self._wait(min(self._deadline, self._until, self._next_bookmark) - now + CLOCK_SLACK_SECONDS)
 
     async def _tell_snapshot(self, output: Output, snapshot: Snapshot) -> None:
         view, selection = self._asked.view, self._asked.selection
@@ -286,6 +291,8 @@ class Watch:
         return entry is not None and entry.resource == self._asked.resource
 
     def _bookmark_time(self) -> float:
+        if not self._asked.bookmarks:
+            return inf
         now = self._loop.time()
         before_deadline = self._deadline - BOOKMARK_BEFORE_DEADLINE_SECONDS
         # Readers that came together do not all want theirs in the same moment.
