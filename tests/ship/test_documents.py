@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 
 from kubemirror.settings import Settings
 from kubemirror.state.events import Phase
+from tests.ship.conftest import DemoMirror
 from tests.ship.repository import ROOT
 
 
@@ -43,3 +45,18 @@ def test_settings_that_documents_name_exist() -> None:
     text = (ROOT / "docs" / "operations.md").read_text()
 
     assert {flag for flag in re.findall(r"`(--[a-z-]+)", text) if flag not in flags} == set()
+
+
+def test_every_route_and_parameter_is_in_the_protocol(demo_mirror: DemoMirror) -> None:
+    text = (ROOT / "docs" / "protocol.md").read_text()
+    paths = json.loads(demo_mirror.get("/-/openapi.json"))["paths"]
+    parameters = {
+        parameter["name"]
+        for operations in paths.values()
+        for operation in operations.values()
+        for parameter in operation.get("parameters", [])
+        if parameter["in"] == "query"
+    }
+
+    assert {path for path in paths if f"`{path}`" not in text} == set()
+    assert {name for name in parameters if f"`{name}" not in text and f"?{name}" not in text} == set()
