@@ -245,7 +245,11 @@ class Skipped:
 
 WatchEvent = Added | Modified | Deleted | Progress | Failure | Skipped | Columns
 _NOTHING = (msgspec.Raw(b""), msgspec.Raw(b"null"))
-_OBJECT_EVENTS = {"ADDED": Added, "MODIFIED": Modified, "DELETED": Deleted}
+_OBJECT_EVENTS: dict[str, type[Added] | type[Modified] | type[Deleted]] = {
+    "ADDED": Added,
+    "MODIFIED": Modified,
+    "DELETED": Deleted,
+}
 
 
 class _Row(msgspec.Struct):

@@ -9,7 +9,7 @@ consistently, upstream's current version is waited for first.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kubemirror.errors import ExpiredError
@@ -103,7 +103,9 @@ class Reads:
             headers += [(b"cache-status", b"kubemirror; hit; detail=STALE"), (b"age", b"%d" % age)]
         return tuple(headers)
 
-    def _listing(self, target: Target, page: list[Object], version: int, more: str, remaining: int | None) -> Answer:
+    def _listing(
+        self, target: Target, page: Sequence[Object], version: int, more: str, remaining: int | None
+    ) -> Answer:
         view = target.view
         head, tail = view.frame(version, empty=not page, continue_token=more, remaining=remaining)
         now = self._context.wall()
