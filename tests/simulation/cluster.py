@@ -128,6 +128,18 @@ class Truth:
         """Another resource was written: the resourceVersion moves, and nothing of ours."""
         self._next()
 
+    def at(self, rv: int) -> set[tuple[str, int]]:
+        """(uid, resourceVersion) of everything there was at ``rv``."""
+        objects: dict[tuple[str, str], Version] = {}
+        for entry in self.history:
+            if entry.rv > rv:
+                break
+            if entry.type == "DELETED":
+                objects.pop(entry.version.key, None)
+            else:
+                objects[entry.version.key] = entry.version
+        return {(held.uid, held.rv) for held in objects.values()}
+
     def compact(self, rv: int) -> None:
         self.compacted = max(self.compacted, min(rv, self.rv))
 

@@ -13,7 +13,7 @@ from kubemirror.kube.reflector import Reflector, ReflectorOptions
 from kubemirror.state.catalog import Resource, ServedVersion
 from kubemirror.state.events import Apply, Delete, Event, Init, InitDone, PhaseChange
 from kubemirror.state.objects import Key
-from kubemirror.state.store import Writer, identity_digest
+from kubemirror.state.store import Reader, Writer, identity_digest
 from tests.simulation import virtual_time
 from tests.simulation.cluster import Snapshot, Truth
 from tests.simulation.readers import RecordingReader
@@ -57,12 +57,14 @@ class Steps:
     problems: list[str] = field(default_factory=list)
     since: int | None = None  # the list's RV; None while nothing is promised
     told: list[int] = field(default_factory=list)
+    reader: Reader | None = None
 
     def take(self, event: Event) -> None:
         match event:
             case InitDone(resource_version):
                 self.close()
                 self.since, self.told = resource_version, []
+                self.installed(resource_version)
             case Apply(changed) | Delete(changed):
                 # A deletion told late is the one event that may come out of its order.
                 late = isinstance(event, Delete) and changed.resource_version in self.server.lost
@@ -70,6 +72,15 @@ class Steps:
                     self.told.append(changed.resource_version)
             case Init() | PhaseChange():
                 pass
+
+    def installed(self, resource_version: int) -> None:
+        """A list is what there was at its resourceVersion, changes while it was told included."""
+        if self.reader is None or any(resource_version - 100 < rv <= resource_version for rv in self.server.lost):
+            return
+        held = {(found.uid, found.resource_version) for found in self.reader.snapshot().objects}
+        true = self.server.truth.at(resource_version)
+        if held != true:
+            self.problems.append(f"the list at {resource_version} differs: {sorted(held ^ true)}")
 
     def restored(self) -> None:
         """Time went back: what is told from here on to the next list is nobody's promise."""
@@ -115,6 +126,7 @@ class _Run:
             journal_window=random.choice([60.0, 300.0]),
             journal_least_bytes=random.choice([20_000, 1 << 24]),
         )
+        self.steps.reader = writer.reader
         reflector = Reflector(
             transport=self.server,
             resource=THINGS,
