@@ -211,5 +211,5 @@ async def test_closing_ends_what_is_under_way(clock: Clock) -> None:
 
     await api.close()
 
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(UpstreamUnavailableError, match="stopping"):
         await reader

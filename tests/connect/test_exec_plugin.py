@@ -157,6 +157,21 @@ async def test_a_plugin_that_hangs_is_killed_with_its_children(connect: Connect,
     assert stub.requests == []
 
 
+async def test_a_plugin_ends_with_its_connection(connect: Connect, tmp_path: Path) -> None:
+    alive = tmp_path / "alive"
+    os.mkfifo(alive)
+    code = f"import time\nheld = open({str(alive)!r}, 'w')\ntime.sleep(3600)\n"
+    async with Stub() as stub:
+        connection = await connect(stub.url, user=plugin(tmp_path, code))
+        asking = asyncio.create_task(ask(connection, seconds=3600))
+        reader = await asyncio.to_thread(alive.open, "rb")
+        await connection.close()
+        with reader:
+            assert await asyncio.to_thread(reader.read) == b""
+        with pytest.raises(TransportError, match="was ended with its connection"):
+            await asking
+
+
 async def test_a_plugin_that_prompts_reads_nothing_and_cannot_reach_a_terminal(
     connect: Connect, tmp_path: Path
 ) -> None:

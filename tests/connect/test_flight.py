@@ -30,7 +30,7 @@ async def turns() -> None:
 
 
 async def test_who_asks_meanwhile_shares_the_result() -> None:
-    flights, work = Flights[int]("work"), Work()
+    flights, work = Flights[int]("work", ended=lambda: ConnectionError("ended")), Work()
     asking = [asyncio.create_task(flights.join("a", work)) for _ in range(3)]
     await turns()
     work.go.set()
@@ -40,14 +40,14 @@ async def test_who_asks_meanwhile_shares_the_result() -> None:
 
 
 async def test_keys_are_independent() -> None:
-    flights, work = Flights[int]("work"), Work()
+    flights, work = Flights[int]("work", ended=lambda: ConnectionError("ended")), Work()
     work.go.set()
 
     assert await asyncio.gather(flights.join("a", work), flights.join("b", work)) == [1, 2]
 
 
 async def test_an_error_goes_to_all_who_asked_and_to_nobody_else() -> None:
-    flights, work = Flights[int]("work"), Work()
+    flights, work = Flights[int]("work", ended=lambda: ConnectionError("ended")), Work()
     work.error = ValueError("no")
     asking = [asyncio.create_task(flights.join("a", work)) for _ in range(2)]
     await turns()
@@ -59,7 +59,7 @@ async def test_an_error_goes_to_all_who_asked_and_to_nobody_else() -> None:
 
 
 async def test_one_who_gives_up_does_not_end_it_for_the_others() -> None:
-    flights, work = Flights[int]("work"), Work()
+    flights, work = Flights[int]("work", ended=lambda: ConnectionError("ended")), Work()
     first = asyncio.create_task(flights.join("a", work))
     await turns()
     second = asyncio.create_task(flights.join("a", work))
@@ -74,7 +74,7 @@ async def test_one_who_gives_up_does_not_end_it_for_the_others() -> None:
 
 
 async def test_work_that_all_gave_up_ends_in_silence(caplog: pytest.LogCaptureFixture) -> None:
-    flights, work = Flights[int]("work"), Work()
+    flights, work = Flights[int]("work", ended=lambda: ConnectionError("ended")), Work()
     work.error = ValueError("nobody hears this")
     asking = asyncio.create_task(flights.join("a", work))
     await turns()
@@ -87,7 +87,7 @@ async def test_work_that_all_gave_up_ends_in_silence(caplog: pytest.LogCaptureFi
 
 
 async def test_who_needs_newer_work_waits_for_the_next() -> None:
-    flights, work = Flights[int]("work"), Work()
+    flights, work = Flights[int]("work", ended=lambda: ConnectionError("ended")), Work()
     first = asyncio.create_task(flights.join_next("a", work))
     await turns()
     later = [asyncio.create_task(flights.join_next("a", work)) for _ in range(3)]
@@ -100,7 +100,7 @@ async def test_who_needs_newer_work_waits_for_the_next() -> None:
 
 
 async def test_the_next_begins_though_the_first_failed() -> None:
-    flights, work = Flights[int]("work"), Work()
+    flights, work = Flights[int]("work", ended=lambda: ConnectionError("ended")), Work()
     work.error = ValueError("no")
     first = asyncio.create_task(flights.join_next("a", work))
     await turns()
@@ -114,8 +114,8 @@ async def test_the_next_begins_though_the_first_failed() -> None:
     assert await later == 2
 
 
-async def test_closing_cancels_what_is_under_way() -> None:
-    flights, work = Flights[int]("work"), Work()
+async def test_closing_ends_what_is_under_way() -> None:
+    flights, work = Flights[int]("work", ended=lambda: ConnectionError("ended")), Work()
     first = asyncio.create_task(flights.join_next("a", work))
     await turns()
     second = asyncio.create_task(flights.join_next("a", work))
@@ -123,8 +123,17 @@ async def test_closing_cancels_what_is_under_way() -> None:
 
     await flights.close()
 
-    assert all(
-        isinstance(error, asyncio.CancelledError)
-        for error in await asyncio.gather(first, second, return_exceptions=True)
-    )
+    assert [str(error) for error in await asyncio.gather(first, second, return_exceptions=True)] == ["ended", "ended"]
     assert work.begun == 1
+
+
+async def test_who_is_cancelled_while_it_closes_is_cancelled() -> None:
+    flights, work = Flights[int]("work", ended=lambda: ConnectionError("ended")), Work()
+    asking = asyncio.create_task(flights.join("a", work))
+    await turns()
+    asking.cancel()
+
+    await flights.close()
+
+    with pytest.raises(asyncio.CancelledError):
+        await asking

@@ -216,6 +216,7 @@ class Connection:
         """End every stream (whoever reads one gets a TransportError); requests fail from now on. Idempotent."""
         for body in list(self._bodies):
             await body.close()
+        await self._identity.current.credentials.close()
         await self._session.close()
 
     async def request(

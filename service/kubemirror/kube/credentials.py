@@ -58,6 +58,9 @@ class Credentials(Protocol):
     async def renew(self, refused: Credential) -> Credential:
         """After a 401: something newer than what was refused, or the same when there is nothing newer."""
 
+    async def close(self) -> None:
+        """End what is under way."""
+
 
 class Fixed:
     """A credential that does not change."""
@@ -71,6 +74,9 @@ class Fixed:
 
     async def renew(self, refused: Credential) -> Credential:
         return self._credential
+
+    async def close(self) -> None:
+        pass
 
 
 class TokenFile:
@@ -103,6 +109,9 @@ class TokenFile:
     async def renew(self, refused: Credential) -> Credential:
         return self._read(recheck=True)
 
+    async def close(self) -> None:
+        pass
+
 
 class Plugin:
     """What an exec plugin gives, kept until it expires or is refused."""
@@ -119,7 +128,10 @@ class Plugin:
         self.name = f"exec plugin {plugin.name}"
         self._clock = clock
         self._wall = wall
-        self._flights = Flights[None]("exec plugin")
+        self._flights = Flights[None](
+            "exec plugin",
+            ended=lambda: TransportError(f"{self.name} was ended with its connection", kind="credentials"),
+        )
         self._held: Credential | None = None
         self._renew_at: float | None = None
         self._expires: float | None = None
@@ -144,6 +156,9 @@ class Plugin:
         if self._failure is not None:
             raise TransportError(str(self._failure), kind=self._failure.kind)
         return self._held or refused
+
+    async def close(self) -> None:
+        await self._flights.close()
 
     async def _run(self) -> None:
         if self._ran_at is not None and self._clock() - self._ran_at < RERUN_SECONDS:

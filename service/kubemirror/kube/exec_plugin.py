@@ -187,6 +187,10 @@ class ExecPlugin:
             if not ended_well:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(transport.get_pid(), signal.SIGKILL)
+                # Reaped before it is forgotten; at once, unless the kernel cannot let go of it.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(GRACE_SECONDS):
+                        await talk.exited.wait()
             transport.close()
         if not ended_well:
             said = _readable(talk.stderr)

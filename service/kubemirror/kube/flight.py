@@ -15,9 +15,10 @@ T = TypeVar("T")
 class Flights(Generic[T]):
     """Work under way, by key."""
 
-    def __init__(self, name: str) -> None:
-        """name: of the tasks, for whoever debugs them."""
+    def __init__(self, name: str, *, ended: Callable[[], Exception]) -> None:
+        """name: of the tasks, for whoever debugs them. ended: what those who wait get when close() ends their work."""
         self._name = name
+        self._ended = ended
         self._running: dict[Hashable, asyncio.Task[T]] = {}
         self._next: dict[Hashable, asyncio.Task[T]] = {}
 
@@ -26,7 +27,7 @@ class Flights(Generic[T]):
         task = self._running.get(key)
         if task is None:
             task = self._begin(key, work)
-        return await asyncio.shield(task)
+        return await self._wait(task)
 
     async def join_next(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> T:
         """As join, but never the result of work that was begun before this call.
@@ -35,20 +36,30 @@ class Flights(Generic[T]):
         """
         running = self._running.get(key)
         if running is None:
-            return await asyncio.shield(self._begin(key, work))
+            return await self._wait(self._begin(key, work))
         task = self._next.get(key)
         if task is None:
             task = asyncio.create_task(self._after(key, running, work), name=f"{self._name} (next)")
             self._next[key] = task
             task.add_done_callback(_seen)
-        return await asyncio.shield(task)
+        return await self._wait(task)
 
     async def close(self) -> None:
-        """Cancel what is under way and wait for its end."""
+        """End what is under way and wait for its end."""
         tasks = [*self._running.values(), *self._next.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _wait(self, task: asyncio.Task[T]) -> T:
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            asker = asyncio.current_task()
+            if task.cancelled() and asker is not None and not asker.cancelling():
+                # Nobody cancelled the asker: it must not look as if somebody had.
+                raise self._ended() from None
+            raise
 
     def _begin(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
         async def run() -> T:

@@ -75,11 +75,11 @@ class ApiServer:
         self._documents: OrderedDict[tuple[str, str], _Held] = OrderedDict()
         self._document_bytes = 0
         self._document_slots = asyncio.Semaphore(DOCUMENT_REQUESTS)
-        self._fetching = Flights[Document]("fetch document")
+        self._fetching = Flights[Document]("fetch document", ended=_ended)
         self._reviews: OrderedDict[bytes, tuple[float, dict[str, Any]]] = OrderedDict()
-        self._reviewing = Flights[dict[str, Any]]("access review")
-        self._asking = Flights[int]("current resourceVersion")
-        self._refreshing = Flights[list[str]]("refresh")
+        self._reviewing = Flights[dict[str, Any]]("access review", ended=_ended)
+        self._asking = Flights[int]("current resourceVersion", ended=_ended)
+        self._refreshing = Flights[list[str]]("refresh", ended=_ended)
 
     async def close(self) -> None:
         """End what is under way."""
@@ -260,6 +260,10 @@ class ApiServer:
         except TimeoutError:
             raise UpstreamUnavailableError(f"the API server took longer than {seconds:g} s for {path}") from None
         return _Answer(response.status, response.headers, b"".join(chunks))
+
+
+def _ended() -> UpstreamUnavailableError:
+    return UpstreamUnavailableError("the API server is not asked any more: stopping")
 
 
 def _not_found(path: str) -> Document:
