@@ -59,7 +59,7 @@ class Reads:
             raise status.not_found(resource.plural, resource.group, name)
         return Answer(200, target.view.single(held, self._context.wall()), headers=self.headers(target))
 
-    async def list(self, target: Target, options: ListOptions, selection: Selection) -> Answer:
+    async def collection(self, target: Target, options: ListOptions, selection: Selection) -> Answer:
         """One page, or all."""
         reader = target.reader
         reader.require_served()
@@ -180,5 +180,5 @@ async def _page(objects: tuple[Object, ...], start: int, limit: int, selection: 
     return page, len(objects)
 
 
-def _items(view: View, page: list[Object], now: float) -> Iterator[bytes]:
+def _items(view: View, page: Sequence[Object], now: float) -> Iterator[bytes]:
     return (view.item(held, now) for held in page)
