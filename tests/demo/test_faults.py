@@ -215,8 +215,8 @@ async def test_rotated_tokens_are_refused_and_new_ones_taken(api: Client) -> Non
     assert (write.status, write.json()["message"]) == (
         403,
         (
-            'configmaps is forbidden: User "reader" cannot create resource "configmaps" in API group "" in the namespace '
-            '"default"'
+            'configmaps is forbidden: User "reader" cannot create resource "configmaps" in API group "" in the '
+            'namespace "default"'
         ),
     )
 

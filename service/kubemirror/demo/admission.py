@@ -180,6 +180,8 @@ def keep(kind: Kind, new: Fields, old: Fields, subresource: str) -> None:
         if kind.resource.custom:
             metadata.clear()
             metadata.update(before)
+        else:  # annotations may come along: the deployment controller writes its revision so
+            metadata["labels"] = before.get("labels")
     elif kind.status:
         new.pop("status", None)
         if "status" in old:

@@ -294,7 +294,7 @@ class Cluster:
         admission.default_and_check(shelf, new, old, options)
         if shelf.ordered(new) == old:
             return _in_version(shelf, old, options.version)
-        if kind.generation and kind.counted(new) != kind.counted(old):
+        if kind.generation and subresource in ("", "scale") and kind.counted(new) != kind.counted(old):
             metadata["generation"] = before.get("generation", 0) + 1
         storage.record(shelf, new, old, subresource, options)
         if options.dry_run:

@@ -72,7 +72,9 @@ class DeploymentController:
         metadata = deployment["metadata"]
         if (metadata.get("annotations") or {}).get(REVISION) != revision:
             patch = {"metadata": {"annotations": {REVISION: revision}}}
-            self._cluster.patch(DEPLOYMENTS, metadata["name"], patch, metadata["namespace"], options=_OPTIONS)
+            self._cluster.patch(
+                DEPLOYMENTS, metadata["name"], patch, metadata["namespace"], subresource="status", options=_OPTIONS
+            )
         return found
 
     def _create(self, deployment: Fields, revision: int) -> Fields:
