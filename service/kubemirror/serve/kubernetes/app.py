@@ -259,7 +259,7 @@ class KubernetesApp:
         options = list_options(request.query)
         selection = self._selection(options, resource, served.name)
         validate_list(options)
-        return await self._reads.list(target, options, selection), accepted
+        return await self._reads.collection(target, options, selection), accepted
 
     def _watch(
         self,
@@ -310,12 +310,11 @@ class KubernetesApp:
 
     def _refuse_write(self, request: Request, path: ResourcePath) -> None:
         action = _WRITES.get(request.method)
-        if action is None or (action == "create") is bool(path.name):
-            raise status.method_not_allowed()
-        if action in ("update", "patch") and not path.name:
-            raise status.method_not_allowed()
         if action == "delete" and not path.name:
             action = "deletecollection"
+        fits = action in ("create", "deletecollection") if not path.name else action in ("update", "patch", "delete")
+        if action is None or not fits:
+            raise status.method_not_allowed()
         raise status.not_supported(action, path.resource, path.group)
 
     def _unknown(self, path: ResourcePath) -> tuple[Answer, Accepted]:
