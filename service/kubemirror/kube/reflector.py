@@ -147,7 +147,8 @@ class Reflector:
         self._ingest = Ingest(
             api_version=resource.api_version,
             kind=resource.kind,
-            redaction=self.options.redaction,
+            # A Secret's last-applied annotation holds its data: no setting keeps that.
+            redaction=CUT if resource.metadata_only else self.options.redaction,
             replace_type=resource.metadata_only,
         )
         self._watcher = Watcher(
@@ -370,7 +371,9 @@ class Reflector:
         return b"".join(chunks)
 
     async def _take_page(self, listed: Page) -> Effect | None:
-        self._step(Columns(listed.columns))
+        effect = self._step(Columns(listed.columns))
+        if effect is not None:
+            return effect
         spent = 0
         objects = listed.objects(
             self._ingest,

@@ -58,9 +58,10 @@ class Cut:
 
     def cut(self, metadata: msgspec.Raw) -> tuple[Manager | None, msgspec.Raw]:
         fields = _fields(metadata)
-        manager = _newest(fields["managedFields"]) if "managedFields" in fields else None
+        managed = fields.get("managedFields")
+        manager = _newest(managed) if managed is not None else None
         changed = False
-        if manager is not None and not self.keep_managed_fields:
+        if managed is not None and not self.keep_managed_fields:
             del fields["managedFields"]
             changed = True
         annotations = fields.get("annotations")
