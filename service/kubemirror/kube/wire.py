@@ -245,7 +245,7 @@ class Skipped:
 
 WatchEvent = Added | Modified | Deleted | Progress | Failure | Skipped | Columns
 _NOTHING = (msgspec.Raw(b""), msgspec.Raw(b"null"))
-_OBJECT_EVENTS: dict[str, type[Added] | type[Modified] | type[Deleted]] = {
+_OBJECT_EVENTS: dict[str, type[Added | Modified | Deleted]] = {
     "ADDED": Added,
     "MODIFIED": Modified,
     "DELETED": Deleted,
