@@ -146,11 +146,13 @@ def page(*things: dict[str, Any], rv: int, continue_: str = "") -> Answer:
     return Answer([json.dumps(body, separators=(",", ":")).encode()])
 
 
-def table_page(rows: Sequence[tuple[dict[str, Any], Sequence[object]]], *, rv: int, columns: object) -> Answer:
+def table_page(
+    rows: Sequence[tuple[dict[str, Any], Sequence[object]]], *, rv: int, columns: object, continue_: str = ""
+) -> Answer:
     body = {
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
-        "metadata": {"resourceVersion": str(rv)},
+        "metadata": {"resourceVersion": str(rv), "continue": continue_},
         "columnDefinitions": columns,
         "rows": [{"cells": list(cells), "object": found} for found, cells in rows],
     }

@@ -83,6 +83,20 @@ async def test_columns_that_are_the_same_but_for_white_space_are_the_same() -> N
 
 
 @on_virtual_time
+async def test_columns_that_change_between_two_pages_have_the_list_begun_anew() -> None:
+    script = [
+        table_page([(thing("a", 4), ["a"])], rv=5, columns=COLUMNS, continue_="c"),
+        table_page([(thing("b", 5), ["b", "L"])], rv=5, columns=MORE),
+        table_page([(thing("a", 4), ["a", "S"]), (thing("b", 5), ["b", "L"])], rv=5, columns=MORE),
+    ]
+    async with Scene(*script, watch_list=False) as scene:
+        await scene.play(10)
+
+        assert [found.cells for found in scene.reader.snapshot().objects] == [b'["a","S"]', b'["b","L"]']
+        assert scene.server.count("list") == 3
+
+
+@on_virtual_time
 async def test_the_first_object_of_an_empty_store_brings_the_columns_without_a_list() -> None:
     script = [stream(*tables(rv=5), row("ADDED", thing("a", 6), ["a"], COLUMNS), FOREVER)]
     async with Scene(*script) as scene:

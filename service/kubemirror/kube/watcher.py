@@ -433,6 +433,12 @@ class Watcher:
             self._went_back = True
 
     def _told_columns(self, definitions: bytes) -> Sequence[Output]:
+        if isinstance(self.state, InitialList):
+            if self._columns is not None and definitions != self._columns:
+                # The columns changed between two pages: the first ones' cells are under the old ones.
+                return self._retry("mixed_form", "the columns changed between two pages", self.state.start)
+            self._columns = definitions
+            return _IGNORED
         if not isinstance(self.state, Watching):
             if self._columns is None or definitions:
                 self._columns = definitions
