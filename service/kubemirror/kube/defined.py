@@ -37,7 +37,6 @@ class Definitions:
             if not self.readable:
                 return None
             self.readable = self.discovered_since = False
-            self._version = -1
             return set()
         if not reader.synced or reader.version() == self._version:
             return None
