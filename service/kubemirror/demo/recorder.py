@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Any
 
 from kubemirror.demo.cluster import Cluster, Options
@@ -29,7 +30,8 @@ class Recorder:
         cluster = self._cluster
         now = cluster.now()
         type_ = "Warning" if warning else "Normal"
-        name = f"{metadata['name']}.{abs(hash((metadata['uid'], reason, message, self._component))) & (2**64 - 1):016x}"
+        identity = "/".join((metadata["uid"], reason, message, self._component))
+        name = f"{metadata['name']}.{blake2b(identity.encode(), digest_size=8).hexdigest()}"
         held = cluster.find(EVENTS, name, namespace)
         try:
             if held is not None:
