@@ -72,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo-server", help="run the demo cluster alone; prints its kubeconfig")
     demo.add_argument("--port", type=int, default=0, help="port to listen on; 0 picks a free one")
     demo.add_argument("--objects", type=int, default=0, help="fill it up to this many Deployments")
+    demo.add_argument("--seed", type=int, default=0, help="of names, and of what happens by itself")
+    demo.add_argument("--no-life", dest="life", action="store_false", help="let nothing happen by itself")
     demo.set_defaults(run=_demo_server, parser=demo)
 
     rbac = commands.add_parser("rbac", help="print the ClusterRole for what would be mirrored")
@@ -129,7 +131,7 @@ def _serve(given: argparse.Namespace) -> int:
 def _demo_server(given: argparse.Namespace) -> int:
     from kubemirror.demo.command import demo_server
 
-    return demo_server(port=given.port, objects=given.objects)
+    return demo_server(port=given.port, objects=given.objects, seed=given.seed, life=given.life)
 
 
 def _rbac(given: argparse.Namespace) -> int:

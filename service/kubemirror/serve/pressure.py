@@ -57,12 +57,12 @@ class Pressure:
         self,
         context: Context,
         *,
-        limit: int | None = None,
+        limit: Callable[[], int | None] = memory_limit,
         used: Callable[[], int] = memory_used,
     ) -> None:
-        """limit: bytes; default what the system says."""
+        """limit, used: bytes, asked at each look: limits of a running process may be changed."""
         self._context = context
-        self._limit = memory_limit() if limit is None else limit
+        self._limit = limit
         self._used = used
 
     async def run(self) -> None:
@@ -74,12 +74,11 @@ class Pressure:
     def look(self) -> None:
         """Compare, and enter or leave the state of pressure."""
         lifecycle = self._context.lifecycle
-        if self._limit is None:
-            return
-        share = self._used() / self._limit
+        limit = self._limit()
+        share = self._used() / limit if limit is not None else 0.0
         if share > HIGH:
             if not lifecycle.pressed:
-                log.warning("memory.pressure", share=round(share, 2), limit_bytes=self._limit)
+                log.warning("memory.pressure", share=round(share, 2), limit_bytes=limit)
                 lifecycle.pressed = True
                 gc.collect()
             self._shorten_history()

@@ -34,7 +34,7 @@ class Serving:
             raise try_later(503, "ServiceUnavailable", message, seconds=10)
 
 
-def _asked(request: Request) -> Asked:
+async def _asked(request: Request) -> Asked:
     asked: Asked = request.scope["kubemirror.asked"]
     return asked
 

@@ -1,0 +1,79 @@
+"""Settings from flags, variables and defaults; what is wrong is one line and exit code 2."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from kubemirror.__main__ import main
+from kubemirror.app import check, printable
+from kubemirror.errors import ConfigError
+from kubemirror.settings import Access, Settings
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["serve", "--prot", "1"], "did you mean --port?"),
+        (["serve", "--port", "many"], "--port many: Input should be a valid integer"),
+        (["serve", "--port", "70000"], "--port 70000:"),
+        (["serve", "--access", "everyone"], "--access everyone:"),
+        (["serv"], "invalid choice: 'serv'"),
+        ([], "required: COMMAND"),
+        (["serve", "--workers", "2"], "run more replicas instead"),
+        (["serve", "--host", "0.0.0.0"], "say so with --access open"),
+        (["serve", "--kubeconfig", "/nowhere/at/all"], "/nowhere/at/all"),
+        (["kubeconfig", "--server", "nowhere"], "is no URL of a mirror"),
+    ],
+)
+def test_what_cannot_be_is_one_line(arguments: list[str], said: str, capfd: pytest.CaptureFixture[str]) -> None:
+    code = main(arguments)
+    out, err = capfd.readouterr()
+
+    assert (code, out) == (2, "")
+    assert said in err.splitlines()[-1]
+    assert "Traceback" not in err
+
+
+def test_a_variable_is_named_when_it_is_the_one_that_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KUBEMIRROR_PORT", "many")
+
+    assert main(["serve"]) == 2
+    assert "KUBEMIRROR_PORT many:" in capfd.readouterr().err
+
+
+def test_lists_in_variables_are_comma_separated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBEMIRROR_MIRROR", "pods, services,")
+
+    assert Settings().mirror == ("pods", "services")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.1.2.3"])
+def test_a_loopback_bind_needs_no_word(host: str) -> None:
+    check(Settings(host=host))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.com"])
+def test_any_other_bind_is_refused_unless_said(host: str) -> None:
+    with pytest.raises(ConfigError):
+        check(Settings(host=host))
+    check(Settings(host=host, access=Access.OPEN))
+
+
+def test_every_setting_that_is_set_is_printed() -> None:
+    printed = printable(Settings(mirror=("pods",), root_path="/x"))
+
+    assert printed["mirror"] == ["pods"]
+    assert printed["root_path"] == "/x"
+    assert "kubeconfig" not in printed
+
+
+def test_a_kubeconfig_points_at_the_mirror(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["kubeconfig", "--server", "https://mirror.example/base/", "--token-file", "/t"]) == 0
+    config = yaml.safe_load(capfd.readouterr().out)
+
+    assert config["clusters"][0]["cluster"] == {"server": "https://mirror.example/base"}
+    assert config["users"][0]["user"] == {"tokenFile": "/t"}
+    assert config["current-context"] == config["contexts"][0]["name"]

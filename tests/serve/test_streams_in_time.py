@@ -1,0 +1,171 @@
+"""What a quiet stream says as time passes, on virtual time: heartbeats, staleness, access asked again, the end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+import pytest
+
+from kubemirror.access.authorizer import ANONYMOUS, Allow, AllowNamespaces, Caller, Decision, Deny
+from kubemirror.serve.asked import Asked
+from kubemirror.serve.serving import Serving
+from kubemirror.serve.subscription import Subscription
+from kubemirror.serve.watch import WatchQuery, subscribe
+from kubemirror.state.events import Phase
+from tests.serve.world import Store, World
+
+pytestmark = pytest.mark.looptime
+
+ASKED = Asked("GET", "/watch", "", "", "http", "localhost", {}, None, ANONYMOUS)
+
+
+class Answering:
+    """An Authorizer with a list of answers, the last of which stays."""
+
+    def __init__(self, *answers: Decision) -> None:
+        self.answers = list(answers)
+        self.asked = 0
+
+    async def authorize(self, caller: Caller, attributes: Any, *, partial: bool = False) -> Decision:
+        self.asked += 1
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+def a_world(*answers: Decision) -> tuple[World, Store]:
+    loop = asyncio.get_running_loop()
+    world = World(clock=lambda: 1000.0 + loop.time(), authorizer=Answering(*answers or (Allow(),)))
+    store = world.mirror()
+    store.sync(store.object(7, "web", "blue"))
+    return world, store
+
+
+async def opened(world: World, **parameters: Any) -> Subscription:
+    subscription = await subscribe(Serving(world.context), ASKED, WatchQuery(resource=["deploy"], **parameters))
+    await subscription.next()  # the snapshot
+    return subscription
+
+
+async def events(subscription: Subscription) -> list[dict[str, Any]]:
+    return [orjson.loads(frame.data) for frame in await subscription.next()]
+
+
+async def test_a_heartbeat_comes_at_least_every_fifteen_seconds_and_carries_the_cursor() -> None:
+    world, store = a_world()
+    loop = asyncio.get_running_loop()
+    subscription = await opened(world)
+    store.bookmark(300)
+    beats = []
+    for _ in range(4):
+        before = loop.time()
+        (beat,) = await events(subscription)
+        beats.append((beat["type"], beat["resourceVersion"], 12 <= loop.time() - before <= 15))
+    subscription.close()
+
+    assert beats == [("BOOKMARK", "300", True)] * 4
+
+
+async def test_a_heartbeat_shows_a_frozen_upstream() -> None:
+    world, store = a_world()
+    subscription = await opened(world)
+    (fresh,) = await events(subscription)
+    store.phase(Phase.STALE, "connection refused")
+    (stale,) = await events(subscription)
+    subscription.close()
+
+    assert fresh["state"] == "SYNCED"
+    assert "staleSince" not in fresh
+    assert 12 <= fresh["upstreamAgeSeconds"] <= 15
+    assert stale["state"] == "STALE"
+    assert stale["staleSince"].endswith("Z")
+    assert stale["upstreamAgeSeconds"] > fresh["upstreamAgeSeconds"]
+
+
+async def test_a_change_is_told_without_waiting_for_a_heartbeat() -> None:
+    world, store = a_world()
+    loop = asyncio.get_running_loop()
+    subscription = await opened(world)
+    loop.call_later(3, lambda: store.apply(101, "web", "blue", image="web:2"))
+    before = loop.time()
+    (change,) = await events(subscription)
+    took = loop.time() - before
+    subscription.close()
+
+    assert (change["type"], took) == ("MODIFIED", pytest.approx(3))
+
+
+async def test_access_is_asked_again_when_its_decision_runs_out() -> None:
+    now = asyncio.get_running_loop().time()
+    world, _ = a_world(Allow(until=now + 5), Deny("withdrawn"))
+    subscription = await opened(world)
+    (last,) = await events(subscription)
+    took = asyncio.get_running_loop().time() - now
+    after = await subscription.next()
+    subscription.close()
+
+    assert (last["type"], last["object"]["code"]) == ("ERROR", 403)
+    assert "withdrawn" in last["object"]["message"]
+    assert took == pytest.approx(5)
+    assert after == []
+
+
+async def test_other_namespaces_than_before_begin_anew() -> None:
+    now = asyncio.get_running_loop().time()
+    world, _ = a_world(AllowNamespaces(frozenset({"blue"}), until=now + 5), AllowNamespaces(frozenset({"green"})))
+    subscription = await opened(world)
+    (last,) = await events(subscription)
+    subscription.close()
+
+    assert (last["type"], last["object"]["code"]) == ("ERROR", 410)
+    assert "resourceVersion" not in last
+
+
+async def test_at_the_end_readers_are_sent_away_at_different_times_with_their_cursor() -> None:
+    world, store = a_world()
+    loop = asyncio.get_running_loop()
+    subscriptions = [await opened(world) for _ in range(20)]
+    store.bookmark(300)
+    before = loop.time()
+    world.context.lifecycle.close(spread_seconds=6.0)
+
+    async def end(subscription: Subscription) -> tuple[float, Any]:
+        while (frames := await events(subscription))[-1]["type"] != "ERROR":
+            pass
+        return loop.time() - before, frames[-1]
+
+    ends = await asyncio.gather(*map(end, subscriptions))
+    for each in subscriptions:
+        each.close()
+
+    times = sorted(time for time, _ in ends)
+    assert times[-1] <= 6
+    assert times[-1] - times[0] > 1
+    assert {last["resourceVersion"] for _, last in ends} == {"300"}
+    assert {last["object"]["code"] for _, last in ends} == {503}
+    assert store.reader.journal.positions == 0
+
+
+async def test_a_reader_that_left_hears_nothing_more() -> None:
+    world, store = a_world()
+    subscription = await opened(world)
+    subscription.stop("left")
+    store.apply(101, "web", "blue", image="web:2")
+
+    assert await subscription.next() == []
+    subscription.close()
+
+
+async def test_a_large_snapshot_comes_in_pieces() -> None:
+    world, store = a_world()
+    objects = [store.object(7 + n, f"web-{n}", "blue", annotations={"filler": "x" * 10_000}) for n in range(100)]
+    store.relist(*objects, resource_version=400)
+    subscription = await subscribe(Serving(world.context), ASKED, WatchQuery(resource=["deploy"]))
+    batches = []
+    while not batches or batches[-1][-1].type != "BOOKMARK":
+        batches.append(await subscription.next())
+    subscription.close()
+
+    assert sum(map(len, batches)) == 101
+    assert len(batches) > 3
+    assert max(sum(len(frame.data) for frame in batch) for batch in batches) < 300_000
