@@ -193,7 +193,7 @@ class KubernetesApp:
     def _check_document_method(self, request: Request, path: GroupPath | PlainPath) -> None:
         if request.method == "GET":
             return
-        heads = isinstance(path, PlainPath) and path.path == "/apis"
+        heads = isinstance(path, PlainPath) and (path.path == "/apis" or path.path.startswith("/openapi/"))
         if isinstance(path, GroupPath):
             heads = not path.version or self._discovery.is_custom(path.group, path.version)
         if request.method != "HEAD" or not heads:
@@ -382,7 +382,8 @@ class KubernetesApp:
             raise unrouted(f"{MEDIA_TYPES}{streams}")
         accepted = negotiate(accept, (JSON,) if watch else (JSON, YAML), allowed)
         if accepted is None:
-            types = _WATCH_TYPES if watch else MEDIA_TYPES
+            streamable = watch and negotiate(accept, (JSON, YAML), allowed) is not None
+            types = _WATCH_TYPES if streamable else MEDIA_TYPES
             raise StatusError(406, "NotAcceptable", f"only the following media types are accepted: {types}")
         transform = accepted.transform
         if transform is None:
