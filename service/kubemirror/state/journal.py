@@ -220,9 +220,11 @@ class Journal:
             raise ExpiredError(resource_version, self.oldest)
         for gap in self.gaps:
             if gap.low == resource_version:
-                if gap.start < self.start:
+                if gap.start >= self.start:
+                    return gap.start
+                # Who comes with the newest RV there is has perhaps just listed, and must be able to follow.
+                if not gap.low == gap.high == self.resource_version:
                     raise ExpiredError(resource_version, self.oldest)
-                return gap.start
         return self.start + bisect_right(self._records, resource_version, key=_cursor)
 
     def subscribe(self, resource_version: int, wake: Callable[[], None], interest: Interest = EVERYTHING) -> Position:
@@ -329,6 +331,13 @@ class Journal:
             and self.gaps[0].end <= self.start
             and self.gaps[0].start < self.start
         ):
+            gap = self.gaps[0]
+            if gap.low == gap.high:
+                # A loss found late, told under the RV already reached: nothing tells a reader at that RV who has
+                # heard it from one who has not, so nobody may resume there once the records are gone.
+                if self.resource_version == gap.high:
+                    break
+                self.oldest = max(self.oldest, self.gaps[0].high + 1)
             self.oldest = max(self.oldest, self.gaps[0].high)
             self.gaps.pop(0)
 
