@@ -137,7 +137,13 @@ async def live(context: Context, server: Server, parts: Mapping[str, Part]) -> N
 
 
 async def collect_after_sync(context: Context) -> None:
-    """No garbage collection while objects stream in; afterwards what is held is never looked at again."""
+    """No garbage collection while objects stream in; afterwards what is held is never looked at again.
+
+    What was imported is collected before the first object comes. At the end there is nothing to collect, for
+    objects hold no cycles, and looking at 100,000 of them would stall the loop for 90 ms.
+    """
+    gc.collect()
+    gc.freeze()
     gc.disable()
     try:
         async with asyncio.timeout(SYNC_WITHOUT_COLLECTION_SECONDS):
@@ -146,9 +152,8 @@ async def collect_after_sync(context: Context) -> None:
     except TimeoutError:
         log.warning("sync.slow", seconds=SYNC_WITHOUT_COLLECTION_SECONDS)
     finally:
+        gc.freeze()
         gc.enable()
-    gc.collect()
-    gc.freeze()
     await asyncio.get_running_loop().create_future()  # done: rest until the process ends
 
 
