@@ -34,8 +34,8 @@ from kubemirror.state.selectors import Selection, parse_field_selector, parse_la
 ROUTE = "/watch"
 # A reader whose connection takes nothing for this long is ended; it can resume.
 SEND_SECONDS = 10.0
-# Close codes a reader may see; docs/push.md explains each.
-CLOSE_ENDED, CLOSE_RESTART, CLOSE_POLICY, CLOSE_TRY_LATER = 1000, 1012, 1008, 1013
+# Close codes a reader may see: ended (with an ERROR before), the process leaves, access withdrawn.
+CLOSE_ENDED, CLOSE_RESTART, CLOSE_POLICY = 1000, 1012, 1008
 
 
 class Framing(StrEnum):
