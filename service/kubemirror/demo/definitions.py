@@ -158,5 +158,4 @@ def _served(version: Fields, hash_: str) -> ServedVersion:
         storage_version_hash=hash_,
         deprecation_warning=warning,
         subresources=tuple(sorted(version.get("subresources") or {})),
-        subresources=tuple(sorted(version.get("subresources") or {})),
     )
