@@ -193,7 +193,8 @@ def parse_field_selector(text: str, resource: Resource, version: str) -> FieldSe
     cannot be selected there.
     """
     kind = _kind(resource, version)
-    terms = [_term(text, part) for part in sorted(_split(text), key=str.encode) if part]
+    parsed = [_term(text, part) for part in sorted(_split(text), key=str.encode) if part]
+    terms = [term for term in parsed if term.field or term.value]  # upstream's Transform drops what names nothing
     for term in terms:
         known = term.field in kind.fields or term.field == _NAME or (term.field == _NAMESPACE and kind.namespace)
         if not known:

@@ -7,7 +7,6 @@ columns from their JSONPath, and the few of built-in resources that BUILT_IN_AGE
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,6 +23,7 @@ from kubemirror.views.custom_columns import (
     definitions_of,
 )
 from kubemirror.views.duration import age, human_duration, timestamp
+from kubemirror.views.pods import summary
 
 JSON = Any
 # The cell of an object at a time; ``printed`` is the cell as upstream sent it.
@@ -31,7 +31,6 @@ Cell = Callable[[Object, Callable[[], JSON], JSON, float], JSON]
 
 # What kubectl prints by itself for a resource whose server has no Tables.
 _FALLBACK = (NAME_DEFINITION, ColumnDefinition("Age", "string", "", AGE_DESCRIPTION, 0))
-_restarted = re.compile(r"(\d+) \(.* ago\)").fullmatch
 
 
 class Printer:
@@ -164,33 +163,10 @@ def _job_duration(held: Object, data: Callable[[], JSON], printed: JSON, now: fl
 
 
 def _restarts(held: Object, data: Callable[[], JSON], printed: JSON, now: float) -> JSON:
-    match = _restarted(printed) if isinstance(printed, str) else None
-    if match is None:
+    # Without an "ago" there is nothing that could be stale, and most pods need not be decoded.
+    if not isinstance(printed, str) or not printed.endswith(" ago)"):
         return printed
-    last = last_restart(data())
-    return printed if last is None else f"{match[1]} ({human_duration(now - last)} ago)"
-
-
-def last_restart(pod: JSON) -> float | None:
-    """When a container of the pod last ended to be started again (kubectl's "3 (5m ago)"); seconds since 1970.
-
-    As upstream's printPod: init containers count only while they run; sidecars (restartable ones) always.
-    """
-    status = pod.get("status", {})
-    sidecars = {
-        container["name"]
-        for container in pod.get("spec", {}).get("initContainers") or ()
-        if container.get("restartPolicy") == "Always"
-    }
-    init = status.get("initContainerStatuses") or []
-    initialized = any(
-        condition.get("type") == "Initialized" and condition.get("status") == "True"
-        for condition in status.get("conditions") or ()
-    )
-    counted = [each for each in init if not initialized or each.get("name") in sidecars]
-    counted += status.get("containerStatuses") or []
-    ends = [timestamp(((each.get("lastState") or {}).get("terminated") or {}).get("finishedAt")) for each in counted]
-    return max((end for end in ends if end is not None), default=None)
+    return summary(data()).restarts_text(now)
 
 
 # Columns of built-in resources, beside Age, that tell how long ago something was.

@@ -19,6 +19,9 @@ from kubemirror.views.jsonpath import JSONPath, JSONPathError
 
 JSON = Any
 
+# What Go's encoding/json escapes within strings (outside of them these characters do not occur).
+_GO_JSON = str.maketrans({character: f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"})
+
 # The texts of ObjectMeta's fields in upstream's API reference, which upstream sends with every Table.
 NAME_DESCRIPTION = (
     "Name must be unique within a namespace. Is required when creating resources, although some resources may allow"
@@ -94,9 +97,10 @@ def _typed(type_: str, value: JSON, now: float) -> JSON:
         case _, bool():
             return None
         case "integer", int() | float():
-            return int(value)
+            # Go's conversion of a float beyond int64 gives its least value.
+            return int(value) if -(2**63) <= value < 2**63 else -(2**63)
         case "number", int() | float():
-            return float(value) if math.isfinite(value) else None
+            return int(value) if float(value).is_integer() and abs(value) < 1e21 else value  # Go writes 7.0 as 7
         case "date", str():
             try:
                 return age(timestamp(value), now)
@@ -117,7 +121,7 @@ def printed(value: JSON) -> str:
         case float():
             return _go_float(value)
         case dict() | list():
-            return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+            return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode().translate(_GO_JSON)
     return str(value)
 
 

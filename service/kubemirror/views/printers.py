@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
-from kubemirror.views.columns import last_restart
-from kubemirror.views.duration import UNKNOWN, age, human_duration, timestamp
+from kubemirror.views.duration import UNKNOWN, age, timestamp
+from kubemirror.views.pods import summary
 
 Fields = Mapping[str, Any]
 NONE = "<none>"
@@ -61,7 +61,8 @@ def format_selector(selector: Fields | None) -> str:
                 parts.append((key, f"!{key}"))
             case _:
                 parts.append((key, f"{key} {operator.lower()} ({values})"))
-    return ",".join(text for _, text in sorted(parts)) or NONE
+    parts.sort(key=lambda part: part[0])  # by key alone: requirements of one key stay in their order
+    return ",".join(text for _, text in parts) or NONE
 
 
 def _deployment(fields: Fields, now: float) -> list[Any]:
@@ -95,70 +96,21 @@ def _replica_set(fields: Fields, now: float) -> list[Any]:
 
 
 def _pod(fields: Fields, now: float) -> list[Any]:
-    metadata, spec, status = fields["metadata"], fields.get("spec") or {}, fields.get("status") or {}
-    statuses = status.get("containerStatuses") or []
-    restarts = sum(each.get("restartCount", 0) for each in statuses)
-    ready = sum(bool(each.get("ready")) and "running" in (each.get("state") or {}) for each in statuses)
-    last = last_restart(fields) if restarts else None
+    spec, status = fields.get("spec") or {}, fields.get("status") or {}
+    pod = summary(fields)
     gates = spec.get("readinessGates") or []
     true = {each["type"] for each in status.get("conditions") or () if each.get("status") == "True"}
     return [
-        metadata["name"],
-        f"{ready}/{len(spec.get('containers') or ())}",
-        _pod_reason(fields),
-        str(restarts) if last is None else f"{restarts} ({human_duration(now - last)} ago)",
+        fields["metadata"]["name"],
+        f"{pod.ready}/{pod.total}",
+        pod.status,
+        pod.restarts_text(now),
         _age(fields, now),
         status.get("podIP") or NONE,
         spec.get("nodeName") or NONE,
         status.get("nominatedNodeName") or NONE,
         f"{sum(each['conditionType'] in true for each in gates)}/{len(gates)}" if gates else NONE,
     ]
-
-
-def _pod_reason(fields: Fields) -> str:
-    """STATUS of a pod: the phase, unless something says more (printPod)."""
-    status = fields.get("status") or {}
-    reason = str(status.get("reason") or status.get("phase") or "")
-    initializing = False
-    for index, each in enumerate(status.get("initContainerStatuses") or ()):
-        state = each.get("state") or {}
-        terminated, waiting = state.get("terminated"), state.get("waiting")
-        if terminated is not None and terminated.get("exitCode", 0) == 0:
-            continue
-        if terminated is not None:
-            reason = f"Init:{_ended(terminated)}"
-        elif waiting is not None and waiting.get("reason") not in (None, "", "PodInitializing"):
-            reason = f"Init:{waiting['reason']}"
-        else:
-            reason = f"Init:{index}/{len((fields.get('spec') or {}).get('initContainers') or ())}"
-        initializing = True
-        break
-    if not initializing:
-        running = False
-        for each in reversed(status.get("containerStatuses") or []):
-            state = each.get("state") or {}
-            if (state.get("waiting") or {}).get("reason"):
-                reason = state["waiting"]["reason"]
-            elif state.get("terminated") is not None:
-                reason = _ended(state["terminated"])
-            elif each.get("ready") and "running" in state:
-                running = True
-        if reason == "Completed" and running:
-            ready = any(
-                each.get("type") == "Ready" and each.get("status") == "True" for each in status.get("conditions") or ()
-            )
-            reason = "Running" if ready else "NotReady"
-    if fields["metadata"].get("deletionTimestamp"):
-        return "Unknown" if status.get("reason") == "NodeLost" else "Terminating"
-    return reason
-
-
-def _ended(terminated: Fields) -> str:
-    if terminated.get("reason"):
-        return str(terminated["reason"])
-    if terminated.get("signal"):
-        return f"Signal:{terminated['signal']}"
-    return f"ExitCode:{terminated.get('exitCode', 0)}"
 
 
 def _event(fields: Fields, now: float) -> list[Any]:
@@ -170,14 +122,15 @@ def _event(fields: Fields, now: float) -> list[Any]:
         last, count = age(timestamp(series.get("lastObservedTime")), now), series.get("count", 0)
     involved, source = fields.get("involvedObject") or {}, fields.get("source") or {}
     kind, name = str(involved.get("kind", "")).lower(), involved.get("name", "")
-    component, host = source.get("component", ""), source.get("host", "")
+    component = source.get("component") or fields.get("reportingComponent", "")
+    host = source.get("host") or fields.get("reportingInstance", "")
     return [
         last,
         fields.get("type", ""),
         fields.get("reason", ""),
-        f"{kind}/{name}",
+        f"{kind}/{name}" if name else kind,
         involved.get("fieldPath", ""),
-        f"{component}, {host}" if host else component or fields.get("reportingComponent", ""),
+        f"{component}, {host}" if host else component,
         str(fields.get("message", "")).strip(),
         first,
         count,
