@@ -202,3 +202,34 @@ def test_deleting_what_is_not_held_is_nothing() -> None:
 
     assert list(store.reader.journal) == []
     assert len(store.reader) == 1
+
+
+def test_a_loss_found_late_is_kept_for_as_long_as_its_resource_version_is_the_newest() -> None:
+    clock = Clock()
+    store = writer(clock, journal_window=60.0)
+    listed(store, 10, made("a", 5), made("gone", 3))
+    listed(store, 10, made("a", 5))
+    clock.now += 3600
+    store.handle(Bookmark(10))
+
+    assert told(store.reader.subscribe(10, nothing).read()) == [("DELETED", "gone", 10)]
+
+    store.handle(Bookmark(11))
+    with pytest.raises(ExpiredError):
+        store.reader.subscribe(10, nothing)
+    assert store.reader.subscribe(11, nothing).read() == []
+
+
+def test_a_gap_that_upstream_announces_is_open_until_the_next_bookmark() -> None:
+    store = writer()
+    listed(store, 10, made("gone", 3))
+    store.handle(Bookmark(12, gap=True))
+    deleted(store, made("gone", 12))
+    applied(store, made("new", 15))
+    store.handle(Bookmark(20))
+
+    assert told(store.reader.subscribe(12, nothing).read()) == [("DELETED", "gone", 12), ("ADDED", "new", 15)]
+    assert told(store.reader.subscribe(10, nothing).read()) == [("DELETED", "gone", 12), ("ADDED", "new", 15)]
+    for inside in (13, 15, 19):
+        with pytest.raises(ExpiredError):
+            store.reader.subscribe(inside, nothing)

@@ -59,9 +59,13 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Bookmark:
-    """Everything up to ``resource_version`` has been told."""
+    """Everything up to ``resource_version`` has been told.
+
+    gap: what follows, up to the next Bookmark, is the outcome of a stretch that was not watched.
+    """
 
     resource_version: int
+    gap: bool = False
 
 
 @dataclass(frozen=True, slots=True)

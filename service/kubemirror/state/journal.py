@@ -34,6 +34,16 @@ class ChangeType(StrEnum):
     DELETED = "DELETED"
 
 
+@dataclass(slots=True)
+class Gap:
+    """A stretch that was not watched. ``high`` is None while it is open (no bookmark has closed it yet)."""
+
+    low: int
+    high: int | None
+    start: int  # sequence number of its first record
+    end: int  # one past its last record
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Change:
     """One step of one object, with its state before and after.
@@ -43,6 +53,7 @@ class Change:
     resource_version: the reader's cursor after this change. It is the object's own RV, but in a gap's
         DELETED records (the RV before the gap) and for a loss found late (the RV already reached).
     at: the store clock's seconds when it was written.
+    gap: the stretch that this is the outcome of; None where it was watched.
     """
 
     type: ChangeType
@@ -50,6 +61,7 @@ class Change:
     object: Object
     old: Object | None
     at: float
+    gap: Gap | None = None
 
     @property
     def new(self) -> Object | None:
@@ -65,16 +77,6 @@ class Change:
         if self.type is ChangeType.DELETED:
             size += self.object.size
         return size
-
-
-@dataclass(slots=True)
-class Gap:
-    """A stretch that was not watched. ``high`` is None while it is open (no bookmark has closed it yet)."""
-
-    low: int
-    high: int | None
-    start: int  # sequence number of its first record
-    end: int  # one past its last record
 
 
 class Interest(NamedTuple):
@@ -286,7 +288,7 @@ class Journal:
     def trim(self, now: float) -> None:
         """Forget what is older than the window or beyond the budget."""
         horizon = now - self.window
-        while self._records and (self.size > self.budget or self._records[0].at < horizon):
+        while self._records and (self.size > self.budget or self._records[0].at < horizon) and not self._needed():
             self._forget_first()
         self._forget_gaps()
 
@@ -317,6 +319,17 @@ class Journal:
         if interest.label is not None:
             self._label_names[interest.label[0]] += 1
         return position
+
+    def _needed(self) -> bool:
+        """Whether the oldest record is of a gap whose low is still the newest RV.
+
+        Nothing but these records tells a reader at that RV who has heard of them from one who has not; the next
+        event or bookmark moves the RV on.
+        """
+        if not self.gaps:
+            return False
+        gap = self.gaps[-1]
+        return gap.low == self.resource_version and gap.start <= self.start < gap.end
 
     def _forget_first(self) -> None:
         record = self._records.popleft()

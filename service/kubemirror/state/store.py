@@ -324,9 +324,11 @@ class Writer:
             case Delete(final):
                 store.heard = now
                 self._delete(final, now)
-            case Bookmark(resource_version):
+            case Bookmark(resource_version, gap):
                 store.heard = now
                 store.journal.close_gap(resource_version)
+                if gap:
+                    store.journal.open_gap()
                 store.journal.budget = self._budget()
                 store.journal.trim(now)
             case Init():
@@ -425,7 +427,7 @@ class Writer:
     def _write(self, type_: ChangeType, changed: Object, old: Object | None, now: float) -> None:
         journal = self._store.journal
         cursor = max(changed.resource_version, journal.resource_version)
-        change = Change(type_, cursor, changed, old, now)
+        change = Change(type_, cursor, changed, old, now, journal.gaps[-1] if journal.gap_is_open else None)
         journal.append(change)
         for listener in list(self._store.changed.values()):
             listener(change)
