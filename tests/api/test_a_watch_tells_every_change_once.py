@@ -31,7 +31,11 @@ async def test_headers_come_before_any_event(cluster: Cluster, deployments: Stor
     async with cluster.watch(f"{SHOP}?watch=1&resourceVersion=100") as stream:
         await stream.started()
         assert stream.status == 200
-        assert stream.headers == {"cache-control": "no-cache, private", "content-type": "application/json"}
+        assert stream.headers == {
+            "cache-control": "no-cache, private",
+            "cache-status": "kubemirror; hit",
+            "content-type": "application/json",
+        }
 
 
 @pytest.mark.parametrize("start", ["", "&resourceVersion=0"])

@@ -142,3 +142,18 @@ async def test_head_is_what_upstream_makes_of_it(cluster: Cluster, deployments: 
     assert await head("/apis/apps/v1/deployments") == 405
     assert await head("/apis/example.com/v1/namespaces/shop/widgets/blue") == 200
     assert await head("/apis/example.com/v1/namespaces/shop/widgets/nope") == 404
+
+
+async def test_a_mirror_that_does_not_know_all_resources_yet_denies_none(
+    cluster: Cluster, deployments: Store, widgets: Store
+) -> None:
+    cluster.context.catalog.complete = False
+    for path in ("/api", "/apis", "/apis/apps/v1", "/apis/new.example/v1", "/apis/new.example/v1/news", "/api/v1/pods"):
+        answer = await cluster.get(path)
+        assert answer.status_code == 503, path
+        assert answer.headers["retry-after"] == "1"
+        assert answer.json()["reason"] == "ServiceUnavailable"
+    assert (await cluster.get("/apis/apps/v1/deployments")).status_code == 200
+    cluster.context.catalog.complete = True
+    assert (await cluster.get("/apis")).status_code == 200
+    assert (await cluster.get("/apis/new.example/v1/news")).status_code == 404

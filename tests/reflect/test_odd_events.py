@@ -7,6 +7,7 @@ import pytest
 from kubemirror.state.events import Phase
 from tests.reflect.scene import (
     FOREVER,
+    RESET,
     Pause,
     Scene,
     added,
@@ -123,6 +124,54 @@ async def test_a_mirrors_own_gap_is_told_on_as_a_gap() -> None:
         assert [entry[2] for entry in scene.journal] == [9, 9, 15, 18]
         assert scene.reader.journal.inside_gap(15)
         assert not scene.reader.journal.inside_gap(20)
+
+
+def gap_begins(rv: int) -> bytes:
+    metadata = {"resourceVersion": str(rv), "annotations": {"kubemirror/gap": "true"}}
+    return line("BOOKMARK", {"kind": "Thing", "apiVersion": "example.com/v1", "metadata": metadata})
+
+
+@on_virtual_time
+async def test_an_announced_gap_is_published_in_one_step_even_where_it_deletes_nothing() -> None:
+    gap = [gap_begins(12), added("d", 15), Pause(5), modified("c", 18), Pause(5), bookmark(20), FOREVER]
+    async with Scene(initial("a", "b", "c", rv=9, then=gap)) as scene:
+        await scene.play(8)
+        assert scene.held == {"a": 7, "b": 8, "c": 9}
+        assert not scene.reader.journal.gap_is_open
+        assert scene.reader.resource_version == 12
+
+        await scene.play(5)
+        assert scene.held == {"a": 7, "b": 8, "c": 18, "d": 15}
+        assert not scene.reader.journal.inside_gap(12)
+        assert scene.reader.journal.inside_gap(16)
+        assert not scene.reader.journal.inside_gap(20)
+
+
+@on_virtual_time
+async def test_a_gap_that_is_cut_off_is_told_again_from_where_it_began() -> None:
+    gap = [gap_begins(9), deleted("a", 9), deleted("b", 9), added("d", 15), RESET]
+    again = stream(gap_begins(9), deleted("a", 9), deleted("b", 9), added("d", 15), bookmark(20), FOREVER)
+    async with Scene(initial("a", "b", "c", rv=9, then=gap), again) as scene:
+        await scene.play(60)
+
+        assert scene.server.asked == [("watchlist", ""), ("watch", "9")]
+        assert scene.held == {"c": 9, "d": 15}
+        assert scene.journal == [("DELETED", "a", 9), ("DELETED", "b", 9), ("ADDED", "d", 15)]
+        assert scene.statistics.out_of_order == 0
+
+
+@on_virtual_time
+async def test_deletions_of_a_gap_that_are_told_twice_are_no_disorder() -> None:
+    told = [deleted(f"n{number}", 29) for number in range(20)]
+    mirror = {"cache-status": '"kubemirror"; hit, proxy; fwd=miss'}
+    names = [f"n{number}" for number in range(20)]
+    script = [initial(*names, rv=29, then=[*told, RESET]), stream(*told, added("x", 31), bookmark(32), FOREVER)]
+    async with Scene(*script, headers=mirror) as scene:
+        await scene.play(60)
+
+        assert scene.held == {"x": 31}
+        assert scene.statistics.out_of_order == 0
+        assert len(scene.server.asked) == 2
 
 
 @pytest.mark.parametrize("size", [1_500_000, 4_200_000])

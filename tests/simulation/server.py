@@ -126,6 +126,10 @@ class Server:
         """(A mirror's own relist.)"""
         self.faults["mirror_gap"] += 1
         self.cache.frozen = False
+        if self.random.random() < 0.5:
+            self.faults["announced_gap"] += 1
+            for stream in self.watches():
+                stream.push(self._bookmark(stream, self.cache.rv, gap=True))
         self.tell(self.cache.leap())
         for stream in self.watches():
             stream.push(self._bookmark(stream, self.cache.rv))
@@ -409,8 +413,10 @@ class Server:
         row = f'{{"cells":{shown.cells(self.columns)},"object":{shown.sent}}}'
         return _line(entry.type, _table(str(entry.rv), definitions, row))
 
-    def _bookmark(self, stream: Stream, rv: int, *, initial_end: bool = False) -> bytes:
+    def _bookmark(self, stream: Stream, rv: int, *, initial_end: bool = False, gap: bool = False) -> bytes:
         annotations = ',"annotations":{"k8s.io/initial-events-end":"true"}' if initial_end else ""
+        if gap:
+            annotations = ',"annotations":{"kubemirror/gap":"true"}'
         mark = f'{{"kind":"Thing","apiVersion":"sim.example/v1","metadata":{{"resourceVersion":"{rv}"{annotations}}}}}'
         if not stream.tables:
             return _line("BOOKMARK", mark)

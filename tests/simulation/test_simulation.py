@@ -53,6 +53,7 @@ FAULTS = {
     "hanging_up",
     "lag",
     "mirror_gap",
+    "announced_gap",
 }
 RELISTS = {"start", "expired", "error", "audit", "rollback", "columns", "forbidden", "too_large"}
 

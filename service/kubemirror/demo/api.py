@@ -111,6 +111,7 @@ class _Api:
             settings=Settings.model_construct(),
             clock=self._cluster.clock,
             wall=self._cluster.wall,
+            authoritative=True,
         )
         return kubernetes_app(context)
 

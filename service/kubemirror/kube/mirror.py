@@ -83,6 +83,7 @@ class Mirror:
         self._gate = Gate(transport)
         self._settings = settings
         self._catalog = catalog
+        catalog.complete = False
         self._clock = clock
         self._sleep = sleep
         self._random = random or Random()  # noqa: S311 - jitter, not secrets
@@ -214,6 +215,7 @@ class Mirror:
             named = fresh if len(fresh) <= NAMED_RESOURCES else [*fresh[:NAMED_RESOURCES], "..."]
             log.info("resources.mirrored", count=len(fresh), resources=named)
         self._started = self._started or customs_known
+        self._catalog.complete = self._catalog.complete or (self._started and self._discovered is not None)
         self._placeholders.show(selection.missing, self._mirrored)
         self._tell_stale()
         self._tell_order()

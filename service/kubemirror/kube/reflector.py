@@ -429,7 +429,8 @@ PLAIN = "application/json"
 
 def is_mirror(headers: Mapping[str, str]) -> bool:
     """Whether upstream is a mirror of this kind: its lists are never consistent reads (RFC 9211 names it)."""
-    return headers.get("cache-status", "").startswith("kubemirror")
+    caches = headers.get("cache-status", "").split(",")  # nearest to the origin first; a proxy's own comes after
+    return any(cache.partition(";")[0].strip().strip('"') == "kubemirror" for cache in caches)
 
 
 async def read_some(body: ByteStream) -> bytes:

@@ -14,8 +14,9 @@ The rules are client-go's (tools/cache/reflector.go): an ordinary end, a 429 and
 resourceVersion and never relist; 410 in any form relists; an unknown ERROR relists; the resourceVersion does
 not advance during the unordered initial events; a partial list is never installed. Ours are added: progress
 alone resets the backoff (kube-rs' resets at each attempt and so never grows); an event at or below the
-resourceVersion reached is ignored, but for the deletion of something held, which an upstream that is itself a
-mirror tells late, out of its own gap; going back in time is believed to a consistent LIST alone, asked twice.
+resourceVersion reached is ignored, but for the deletion of something held; what an upstream that is itself a
+mirror tells out of its own gap is published when all of it has been told, in one step, as a list is; going
+back in time is believed to a consistent LIST alone, asked twice.
 """
 
 from __future__ import annotations
@@ -239,6 +240,7 @@ class Watcher:
         self._columns: bytes | None = None
         self._tolerated: bytes | None = None
         self._deleted: set[str] = set()
+        self._gap: list[Apply | Delete] | None = None  # told so far of a mirror's gap; None outside of one
         self._relisting = ""
         self._soon_at = float("-inf")
         self._began = 0.0
@@ -366,26 +368,40 @@ class Watcher:
                 self._count("ADDED" if isinstance(event, Added) else "MODIFIED")
                 if changed.resource_version <= reached:
                     return self._out_of_order()
+                if self._gap is not None:
+                    self._gap.append(Apply(changed))
+                    return _IGNORED
                 self._advance(changed.resource_version)
                 return self._with_health(Apply(changed))
             case Deleted(final):
                 self._count("DELETED")
+                if self._gap is not None:
+                    self._gap.append(Delete(final))  # of what is not held the store makes nothing
+                    return _IGNORED
                 if final.resource_version <= reached:
                     held = self._reader.get(final.name, final.namespace)
                     if held is None or held.uid != final.uid:
-                        return self._out_of_order()
+                        # A mirror may tell its gap's deletions once more.
+                        return _IGNORED if self.mirror else self._out_of_order()
                     if not self.mirror:
                         # Told late by a server that has no gaps of its own: the store's is closed at once.
                         self._statistics.out_of_order += 1
                         return (Delete(final), Bookmark(reached))
                 self._advance(final.resource_version)
                 return self._with_health(Delete(final))
-            case Progress(resource_version):
+            case Progress(resource_version, gap=gap):
                 self._count("BOOKMARK")
                 if resource_version < reached:
                     return _IGNORED  # an upstream that lags; whether time went back is the audit's question
+                if gap:
+                    self._gap = []
+                    self._advance(resource_version)
+                    return self._with_health(Bookmark(resource_version))
+                told, self._gap = self._gap, None
                 self._advance(resource_version)
-                return self._with_health(Bookmark(resource_version))
+                if told is None:
+                    return self._with_health(Bookmark(resource_version))
+                return (Bookmark(reached, gap=True), *told, *self._with_health(Bookmark(resource_version)))
             case _:
                 assert_never(event)
 
@@ -570,6 +586,7 @@ class Watcher:
         """Account for a watch that is over and go back to Listed; whether it was a very short, empty one."""
         if not isinstance(self.state, Watching):
             return False
+        self._gap = None  # what was told of it will be told again: where it began is what was reached
         lived = self._clock() - self._opened
         self._statistics.watch_seconds += max(0.0, lived)
         self._statistics.watch_items += self._seen

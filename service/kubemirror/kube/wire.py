@@ -31,6 +31,8 @@ ACCEPT_METADATA_LIST = f"{TABLE}, application/json;as=PartialObjectMetadataList;
 ACCEPT_IDENTITIES = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io, application/json"
 
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+# A mirror's bookmark: what follows, up to the next one, is the outcome of a stretch that it did not watch.
+GAP = "kubemirror/gap"
 # An error's text goes into logs and status pages: enough to recognise it, too little to flood them.
 MESSAGE_CHARACTERS = 256
 # Of a line that is too long to hold: enough for columnDefinitions, cells and a usual header.
@@ -219,10 +221,14 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A BOOKMARK: everything up to here has been told; perhaps also the end of the initial events."""
+    """A BOOKMARK: everything up to here has been told; perhaps also the end of the initial events.
+
+    gap: upstream is a mirror, and what follows up to the next bookmark is what its own relist found.
+    """
 
     resource_version: int
     initial_events_end: bool = False
+    gap: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,7 +397,8 @@ class EventDecoder:
 def _bookmark(raw: bytes | msgspec.Raw) -> Progress:
     try:
         mark = _marked(raw).metadata
-        return Progress(int(mark.resource_version), (mark.annotations or {}).get(INITIAL_EVENTS_END) == "true")
+        notes = mark.annotations or {}
+        return Progress(int(mark.resource_version), notes.get(INITIAL_EVENTS_END) == "true", GAP in notes)
     except ValueError as error:  # msgspec's errors are ValueErrors too
         raise WireError(f"a bookmark without resourceVersion: {error}", kind="bad_line") from error
 

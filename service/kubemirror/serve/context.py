@@ -49,6 +49,7 @@ class Context:
     """Handed to every app in serve/ when it is built.
 
     clock: the stores' clock (monotonic seconds). wall: seconds since 1970.
+    authoritative: the stores are the cluster itself (the demo's), so no answer is called a mirror's.
     """
 
     catalog: Catalog
@@ -58,5 +59,6 @@ class Context:
     settings: Settings
     clock: Callable[[], float]
     wall: Callable[[], float]
+    authoritative: bool = False
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
     lag: LoopLag = field(default_factory=LoopLag)

@@ -27,6 +27,11 @@ async def until(reader: Reader, condition: Callable[[], bool], *, seconds: float
     return True
 
 
+async def resumable(reader: Reader, *, seconds: float) -> None:
+    """Wait, but not for ever, until what is held now can be watched from: not while a gap is still being told."""
+    await until(reader, lambda: not reader.journal.gap_is_open, seconds=seconds)
+
+
 async def fresh(reader: Reader, resource_version: int, *, seconds: float) -> None:
     """Wait until the store has reached ``resource_version``; TooLargeResourceVersionError if it does not."""
     if not await until(reader, lambda: reader.resource_version >= resource_version, seconds=seconds):

@@ -138,8 +138,12 @@ class GroupVersionState:
 
 @dataclass
 class Catalog:
-    """The mirrored resources, in upstream's discovery order."""
+    """The mirrored resources, in upstream's discovery order.
 
+    complete: whether what is not in it is not mirrored; before, it is perhaps only not known yet.
+    """
+
+    complete: bool = True
     version: int = 0  # moves with every change: what discovery documents are cached under
     stale_groups: dict[tuple[str, str], GroupVersionState] = field(default_factory=dict)
     _entries: dict[str, Entry] = field(default_factory=dict)

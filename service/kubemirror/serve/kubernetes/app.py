@@ -173,6 +173,8 @@ class KubernetesApp:
         check_timeout(request.query)
         text = _text_of(path)
         await self._authorize_path(caller, request.method, text)
+        if isinstance(path, GroupPath) or path.path in ("/api", "/apis"):
+            self._check_complete()
         found: tuple[Answer, Accepted] | None = None
         match path:
             case GroupPath(group, ""):
@@ -319,9 +321,15 @@ class KubernetesApp:
 
     def _unknown(self, path: ResourcePath) -> tuple[Answer, Accepted]:
         """404: a Status below a built-in group, else the plain text of a path nobody serves."""
+        self._check_complete()
         if self._is_builtin(path.group):
             raise status.no_such_resource()
         return _plain_not_found(), Accepted("text/plain")
+
+    def _check_complete(self) -> None:
+        """503 while this mirror starts: a client that believes a 404 would forget what it has."""
+        if not self._context.catalog.complete:
+            raise status.unavailable("this mirror has just started and does not know all resources yet")
 
     def _is_builtin(self, group: str) -> bool:
         return not group or (self._discovery.has_group(group) and not self._discovery.is_custom(group))

@@ -22,6 +22,7 @@ from kubemirror.views.columns import Printer
 
 META_VERSIONS = ("v1", "v1beta1")
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+GAP = "kubemirror/gap"
 
 # The field order of ObjectMeta and what hangs below it: custom resources are stored with sorted keys, but
 # upstream writes their metadata through the Go struct when only metadata (or a Table's row) is asked for.
@@ -201,11 +202,16 @@ class View:
                 body = self._table(held.resource_version, self._row(held, now), columns=columns)
         return b'{"type":"%s","object":%s}\n' % (type_.encode(), body)
 
-    def bookmark(self, resource_version: int, *, initial_end: bool, columns: bool) -> bytes:
-        """A BOOKMARK line; ``initial_end`` ends the initial events of a WatchList."""
+    def bookmark(self, resource_version: int, *, columns: bool, initial_end: bool = False, gap: bool = False) -> bytes:
+        """A BOOKMARK line; ``initial_end`` ends the initial events of a WatchList.
+
+        gap: what follows, up to the next bookmark, is the outcome of a stretch that this mirror did not watch.
+        """
         metadata: dict[str, object] = {"resourceVersion": str(resource_version)}
         if initial_end:
             metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
+        if gap:
+            metadata["annotations"] = {GAP: "true"}
         if self.form.shape is Shape.OBJECT:
             kind, api_version = self.resource.kind, self.resource.api_version_of(self.version)
         else:

@@ -21,7 +21,7 @@ from kubemirror.serve.kubernetes.continuation import Continuation
 from kubemirror.serve.kubernetes.forms import Shape, View
 from kubemirror.serve.kubernetes.options import EXACT, ListOptions, resource_version
 from kubemirror.serve.kubernetes.rollback import EarlierStates
-from kubemirror.serve.waiting import fresh
+from kubemirror.serve.waiting import fresh, resumable
 from kubemirror.state.catalog import Resource
 from kubemirror.state.events import Phase
 from kubemirror.state.objects import Object
@@ -74,6 +74,8 @@ class Reads:
             objects = await self._at(target, version, None)
         else:
             await self._freshen(target, options.resource_version, version)
+            await resumable(reader, seconds=self._context.settings.freshness_seconds)
+            reader.require_served()
             if options.resource_version and not version:
                 limit = 0  # "0" means whatever is at hand, and that is everything (reflector.go relies on it)
             journal = reader.journal
@@ -98,9 +100,13 @@ class Reads:
         if served is not None and served.deprecation_warning:
             headers.append(warning(served.deprecation_warning))
         reader = target.reader
+        if self._context.authoritative:
+            return tuple(headers)
         if reader.phase is Phase.STALE:
             age = max(int(self._context.clock() - reader.heard), 0)
             headers += [(b"cache-status", b"kubemirror; hit; detail=STALE"), (b"age", b"%d" % age)]
+        else:
+            headers.append((b"cache-status", b"kubemirror; hit"))  # by this a mirror of this mirror knows it
         return tuple(headers)
 
     def _listing(

@@ -23,9 +23,9 @@ from kubemirror.serve import status
 from kubemirror.serve.context import Context
 from kubemirror.serve.kubernetes.forms import Shape, View
 from kubemirror.serve.kubernetes.frames import Frames
-from kubemirror.serve.waiting import fresh
+from kubemirror.serve.waiting import fresh, resumable
 from kubemirror.state.catalog import Resource
-from kubemirror.state.journal import Change, Position
+from kubemirror.state.journal import Change, Gap, Position
 from kubemirror.state.selectors import Selection
 from kubemirror.state.store import Reader, Snapshot
 
@@ -93,6 +93,7 @@ class Watch:
         self._first = asked.view.form.shape is Shape.TABLE  # the first line carries the columns
         self._position: Position | None = None
         self._snapshot: Snapshot | None = None
+        self._gap: Gap | None = None  # what is told now is its outcome
         self._ahead = 0  # nothing at or below this RV is told: the reader was already there
         self._identity = (
             asked.resource.name,
@@ -116,7 +117,9 @@ class Watch:
         interest = asked.selection.interest(asked.namespace)
         try:
             if asked.initial:
-                await fresh(reader, asked.resource_version, seconds=self._context.settings.freshness_seconds)
+                seconds = self._context.settings.freshness_seconds
+                await fresh(reader, asked.resource_version, seconds=seconds)
+                await resumable(reader, seconds=seconds)
                 reader.require_served()
                 self._snapshot = reader.snapshot(asked.namespace)
                 self._position = reader.follow(self.wake, interest)
@@ -217,6 +220,8 @@ class Watch:
             type_ = self._type(change)
             if type_ is None:
                 continue
+            if change.gap is not self._gap:
+                self._cross(change.gap, lines)
             line = self._frames.line(type_, change, self._asked.view, self._identity, now, columns=self._first)
             self._first = False
             lines.append(line)
@@ -226,10 +231,28 @@ class Watch:
                 lines, size = [], 0
                 if output.gone:
                     return False
+        if self._gap is not None and self._gap.high is not None and not position.pending:
+            self._cross(None, lines)
         await self._send(output, lines)
         if len(changes) == BATCH_CHANGES:
             await asyncio.sleep(0)  # a long replay must not hold up those who wait for one event
         return True
+
+    def _cross(self, entered: Gap | None, lines: list[bytes]) -> None:
+        """Frame a gap with bookmarks: a mirror of this mirror publishes its outcome in one step, as it was here.
+
+        At once, not within a minute: until it has heard the second one, the first is how far that mirror is.
+        """
+        left, self._gap = self._gap, entered
+        if not self._asked.bookmarks:
+            return
+        view = self._asked.view
+        if left is not None and left.high is not None and left.low >= self._ahead:
+            lines.append(view.bookmark(left.high, columns=self._first))
+            self._first = False
+        if entered is not None and entered.low >= self._ahead:
+            lines.append(view.bookmark(entered.low, gap=True, columns=self._first))
+            self._first = False
 
     def _type(self, change: Change) -> str | None:
         """How this reader hears a change, or None."""
@@ -253,9 +276,9 @@ class Watch:
         assert position is not None, "open() made one or a failure"  # noqa: S101
         resource_version = position.resource_version
         journal = self._asked.reader.journal
-        if journal.resource_version < self._ahead or journal.inside_gap(resource_version):
+        if self._gap is not None or journal.resource_version < self._ahead or journal.inside_gap(resource_version):
             return  # a promise that could not be kept: the mirror is not there yet, or a relist is still being told
-        line = self._asked.view.bookmark(resource_version, initial_end=False, columns=self._first)
+        line = self._asked.view.bookmark(resource_version, columns=self._first)
         self._first = False
         await self._send(output, [line])
 
@@ -293,7 +316,7 @@ class Watch:
     def _bookmark_time(self) -> float:
         if not self._asked.bookmarks:
             return inf
-        now = self._loop.time()
+        now = self._loop.time() + CLOCK_SLACK_SECONDS  # the one before the deadline may just have been told
         before_deadline = self._deadline - BOOKMARK_BEFORE_DEADLINE_SECONDS
         # Readers that came together do not all want theirs in the same moment.
         usual = now + BOOKMARK_SECONDS * (1 - 0.1 * random())  # noqa: S311
