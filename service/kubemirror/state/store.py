@@ -37,7 +37,7 @@ from kubemirror.state.events import (
     PhaseChange,
 )
 from kubemirror.state.journal import EVERYTHING, Change, ChangeType, Interest, Journal, Position
-from kubemirror.state.objects import Key, Object, with_resource_version
+from kubemirror.state.objects import Key, Object
 from kubemirror.state.statistics import ReflectorStatistics
 
 # Five minutes, as etcd's default compaction keeps: a reader that was away for less resumes without a list.
@@ -405,7 +405,7 @@ class Writer:
         journal = self._store.journal
         closed = not journal.gap_is_open
         journal.open_gap()
-        self._write(ChangeType.DELETED, with_resource_version(held, self._cursor(held)), held, now)
+        self._write(ChangeType.DELETED, held, held, now)
         self._put(new)
         self._write(ChangeType.ADDED, new, None, now)
         if closed:
@@ -421,16 +421,20 @@ class Writer:
         self._drop(held)
         self._write(ChangeType.DELETED, final, held, now)
 
-    def _cursor(self, held: Object) -> int:
-        return max(held.resource_version, self._store.journal.resource_version)
-
     def _write(self, type_: ChangeType, changed: Object, old: Object | None, now: float) -> None:
+        """One record; ``changed`` is ``old`` for a deletion that upstream has told no last state of."""
         journal = self._store.journal
         cursor = max(changed.resource_version, journal.resource_version)
         change = Change(type_, cursor, changed, old, now, journal.gaps[-1] if journal.gap_is_open else None)
         journal.append(change)
         for listener in list(self._store.changed.values()):
             listener(change)
+
+    def _write_all(self, changes: list[Change]) -> None:
+        self._store.journal.extend(changes)
+        for listener in list(self._store.changed.values()):
+            for change in changes:
+                listener(change)
 
     def _put(self, new: Object) -> None:
         store = self._store
@@ -514,8 +518,9 @@ class Writer:
                 ended.finish(ExpiredError(ended.resource_version, resource_version))
         else:
             self._publish_diff(before, after, resource_version, now)
+            store.journal.budget = self._budget()
+            store.journal.trim(now)
         store.synced_once = True
-        store.journal.budget = self._budget()
 
     def _publish_diff(
         self, before: dict[str, _Namespace], after: dict[str, _Namespace], resource_version: int, now: float
@@ -528,8 +533,10 @@ class Writer:
         for name, space in after.items():
             old_space = before.get(name)
             touched = old_space is None
+            kept = 0
             for new in space.objects.values():
                 old = old_space.objects.get(new.name) if old_space is not None else None
+                kept += old is not None
                 if old is new:
                     continue
                 touched = True
@@ -540,10 +547,10 @@ class Writer:
                     old = None
                 changed.append((new, old))
             if old_space is not None:
-                missing = [old for old in old_space.objects.values() if old.name not in space.objects]
-                deleted += missing
+                if kept < len(old_space.objects):
+                    deleted += [old for old in old_space.objects.values() if old.name not in space.objects]
+                    touched = True
                 space.version = old_space.version
-                touched = touched or bool(missing)
             if touched:
                 store.version += 1
                 space.version = store.version
@@ -552,11 +559,16 @@ class Writer:
                 deleted += old_space.objects.values()
                 store.version += 1
         journal.open_gap()
-        for old in deleted:
-            self._write(ChangeType.DELETED, with_resource_version(old, low), old, now)
+        gap = journal.gaps[-1]
+        # What a list shows was there before its own resourceVersion; cursors never decrease, whatever it shows.
         changed.sort(key=lambda pair: pair[0].resource_version)
-        for new, old in changed:
-            self._write(ChangeType.MODIFIED if old is not None else ChangeType.ADDED, new, old, now)
+        added, modified = ChangeType.ADDED, ChangeType.MODIFIED
+        changes = [Change(ChangeType.DELETED, low, old, old, now, gap) for old in deleted]
+        changes += [
+            Change(modified if old is not None else added, max(new.resource_version, low), new, old, now, gap)
+            for new, old in changed
+        ]
+        self._write_all(changes)
         journal.close_gap(resource_version)
 
     def _budget(self) -> int:
@@ -577,11 +589,13 @@ class Writer:
             self._end(GoneError(reason))
 
     def _tell_deletions(self, now: float) -> None:
-        journal = self._store.journal
-        for space in list(self._store.namespaces.values()):
-            for held in list(space.objects.values()):
-                self._drop(held)
-                self._write(ChangeType.DELETED, with_resource_version(held, journal.resource_version), held, now)
+        store = self._store
+        held = [each for space in store.namespaces.values() for each in space.objects.values()]
+        last = max([store.journal.resource_version, *(each.resource_version for each in held)])
+        store.namespaces, store.count = {}, 0
+        store.ordered, store.ordered_namespaces = None, None
+        store.version += 1
+        self._write_all([Change(ChangeType.DELETED, last, each, each, now) for each in held])
 
     def _end(self, reason: StreamEndedError) -> None:
         """End the readers and hold nothing any more; a later list starts a new journal."""
