@@ -144,4 +144,4 @@ async def test_a_proxy_that_is_not_there_is_named(connect: Connect, free_port: i
         await ask(connection)
 
     assert caught.value.kind == "refused"
-    assert str(caught.value).startswith(f"the proxy 127.0.0.1:{free_port} refused the connection")
+    assert str(caught.value) == f"the proxy 127.0.0.1:{free_port} refused the connection: is the proxy running there?"

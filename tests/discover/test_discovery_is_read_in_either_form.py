@@ -137,6 +137,10 @@ async def test_nothing_readable_is_one_clear_error() -> None:
     with pytest.raises(DiscoveryError, match=r"system:discovery"):
         await Discovery(api).read()
 
+    api.failing = {"/api": 401, "/apis": 401}
+    with pytest.raises(DiscoveryError, match=r"401 Unauthorized; .* renew the token"):
+        await Discovery(api).read()
+
     api.unreachable = True
     with pytest.raises(DiscoveryError, match="connection refused"):
         await Discovery(api).read()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kubemirror.errors import DeniedError, ForbiddenError, GoneError
+from kubemirror.kube.wire import RENEW_CREDENTIALS
 from kubemirror.state.events import Init, InitDone, Phase
 from tests.reflect.scene import (
     FOREVER,
@@ -109,7 +110,7 @@ async def test_f09_401_makes_it_stale_and_is_retried_at_the_same_version() -> No
     async with Scene(*script) as scene:
         await scene.play(100)
         assert scene.phase is Phase.STALE
-        assert "401 Unauthorized" in scene.reader.reason
+        assert scene.reader.reason == f"upstream answered 401 Unauthorized; {RENEW_CREDENTIALS}"
 
         await scene.play(600)
         assert scene.server.count("watchlist") == 1

@@ -17,6 +17,7 @@ import msgspec
 from kubemirror.errors import ConfigError, KubemirrorError
 from kubemirror.kube.naming import resolve, suggestion
 from kubemirror.kube.transport import Response, Transport, TransportError
+from kubemirror.kube.wire import RENEW_CREDENTIALS
 from kubemirror.state.catalog import Resource, ServedVersion
 
 # One document: kubectl allows 32 s for discovery, and an aggregated API that hangs must not hold us longer.
@@ -109,6 +110,8 @@ class Discovery:
             raise DiscoveryError(
                 "discovery is forbidden: bind the ClusterRole system:discovery to the mirror's user (RBAC)"
             )
+        if answer.status == 401:
+            raise DiscoveryError(f"discovery failed: 401 Unauthorized; {RENEW_CREDENTIALS}")
         if answer.status != 200:
             raise DiscoveryError(f"discovery failed: {path} answered {answer.status}")
         try:

@@ -86,9 +86,9 @@ def _tls(exc: ssl.SSLError, server: str) -> TransportError:
     return TransportError(f"TLS to {server} failed ({reason.lower() or 'connection closed'})", kind="tls")
 
 
-def _system(exc: OSError, server: str) -> TransportError | None:
+def _system(exc: OSError, server: str, role: str) -> TransportError | None:
     if isinstance(exc, ConnectionRefusedError) or exc.errno == errno.ECONNREFUSED:
-        return TransportError(f"{server} refused the connection: is the API server running there?", kind="refused")
+        return TransportError(f"{server} refused the connection: is the {role} running there?", kind="refused")
     if exc.errno in _UNREACHABLE:
         return TransportError(f"{server} cannot be reached: check network, VPN and proxy", kind="refused")
     if isinstance(exc, ConnectionResetError) or exc.errno in _RESET:
@@ -100,7 +100,7 @@ def _system(exc: OSError, server: str) -> TransportError | None:
 
 def transport_error(exc: Exception, server: URL, proxy: URL | None = None) -> TransportError:
     """What ``exc``, raised by aiohttp or a socket, means for a request to ``server``."""
-    name = host_of(server)
+    name, role = host_of(server), "API server"
     via = name if proxy is None else f"{name} through the proxy {host_of(proxy)}"
     match exc:
         case aiohttp.ClientHttpProxyError():
@@ -116,7 +116,7 @@ def transport_error(exc: Exception, server: URL, proxy: URL | None = None) -> Tr
                 f"the name of {asked} cannot be resolved: check server (or proxy) and DNS", kind="dns"
             )
         case aiohttp.ClientProxyConnectionError():
-            name = f"the proxy {host_of(proxy or server)}"
+            name, role = f"the proxy {host_of(proxy or server)}", "proxy"
         case aiohttp.ClientPayloadError():
             return TransportError(f"the answer of {via} was cut off", kind="truncated")
         case _:
@@ -126,7 +126,7 @@ def transport_error(exc: Exception, server: URL, proxy: URL | None = None) -> Tr
         return _tls(broken, name)
     for wrapped in (exc, _inside(exc, OSError)):
         if isinstance(wrapped, OSError):
-            known = _system(wrapped, name)
+            known = _system(wrapped, name, role)
             if known is not None:
                 return known
     if isinstance(exc, TimeoutError):

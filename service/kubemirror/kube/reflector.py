@@ -14,6 +14,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
+import structlog
+
 from kubemirror.kube.audit import Audit, Verdict
 from kubemirror.kube.transport import ByteStream, Response, Transport, TransportError
 from kubemirror.kube.watcher import (
@@ -49,13 +51,15 @@ from kubemirror.kube.wire import (
     refusal,
 )
 from kubemirror.state.catalog import Resource
-from kubemirror.state.events import Columns, Event
+from kubemirror.state.events import Columns, Event, Phase, PhaseChange
 from kubemirror.state.objects import Ingest
 from kubemirror.state.redact import CUT, Cut, Redaction
 from kubemirror.state.store import Writer
 
 if TYPE_CHECKING:
     from kubemirror.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 MIB = 1024 * 1024
 # client-go's range: long enough to be cheap, jittered so that no two clients reconnect in step.
@@ -204,10 +208,31 @@ class Reflector:
             if isinstance(output, _EFFECTS):
                 effect = output
             else:
+                if isinstance(output, PhaseChange):
+                    self._log(output)
                 self._writer.handle(output)
                 if self._sink is not None:
                     self._sink(output)
         return effect
+
+    def _log(self, change: PhaseChange) -> None:
+        """A line for each trouble and for its end; a first sync without trouble is ordinary."""
+        before = self.reader
+        place = {"resource": self.resource.name} | ({"namespace": self.namespace} if self.namespace else {})
+        match change.phase:
+            case Phase.SYNCED:
+                trouble = bool(before.reason) or before.phase is not Phase.INIT
+                (log.info if trouble else log.debug)("store.synced", **place, after=str(before.phase))
+            case Phase.INIT:
+                log.warning("store.not_synced", **place, reason=change.reason)
+            case Phase.STALE:
+                log.warning("store.stale", **place, reason=change.reason)
+            case Phase.FORBIDDEN:
+                log.warning("store.forbidden", **place, reason=change.reason)
+            case Phase.GONE:
+                log.warning("store.gone", **place, reason=change.reason)
+            case _:
+                assert_never(change.phase)
 
     # -- interruptions and deadlines ------------------------------------------------------------------
 

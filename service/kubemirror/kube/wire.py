@@ -135,6 +135,10 @@ class _Status(msgspec.Struct):
 _decode_status = msgspec.json.Decoder(_Status).decode
 
 
+# The remedy of a 401, wherever it is told: upstream's own word is only "Unauthorized".
+RENEW_CREDENTIALS = "the API server does not accept our credentials: renew the token, client certificate or exec plugin"
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """What upstream says is wrong: an answer that is not 200, or an ERROR event.
@@ -161,8 +165,9 @@ class Status:
         )
 
     def __str__(self) -> str:
-        said = ": ".join(part for part in (self.reason, self.message) if part)
-        return f"{self.code} {said}".strip()
+        said = ": ".join(part for part in (self.reason, self.message if self.message != self.reason else "") if part)
+        remedy = f"; {RENEW_CREDENTIALS}" if self.code == 401 else ""
+        return f"{self.code} {said}".strip() + remedy
 
 
 def status_of(body: bytes | msgspec.Raw, code: int = 0) -> Status:
