@@ -336,17 +336,16 @@ class EventDecoder:
         return self._plain(line)
 
     def _row(self, type_: str, table: _Table) -> Sequence[WatchEvent]:
+        # Of a resource without objects the bookmark alone brings them; what follows it does not repeat them.
+        columns = () if table.columns in _NOTHING else (Columns(canonical(table.columns)),)
         if type_ not in _OBJECT_EVENTS:
             if type_ == "BOOKMARK" and table.rows:
-                return (_bookmark(table.rows[0].object),)
+                return (*columns, _bookmark(table.rows[0].object))
             return (Skipped("unknown_type", f"unknown event type {type_[:40]!r}"),)
         if not table.rows or len(table.rows) != 1 or table.rows[0].object in _NOTHING:
             raise WireError("a Table row came without its object", kind="mixed_form")
         row = table.rows[0]
-        event = self._object(type_, row.object, row.cells)
-        if table.columns not in _NOTHING:
-            return (Columns(canonical(table.columns)), event)
-        return (event,)
+        return (*columns, self._object(type_, row.object, row.cells))
 
     def _plain(self, line: bytes) -> Sequence[WatchEvent]:
         try:
@@ -474,6 +473,8 @@ class _ListMeta(msgspec.Struct):
 
 class _TablePage(msgspec.Struct):
     metadata: _ListMeta
+    kind: str = ""
+    api_version: str = msgspec.field(name="apiVersion", default="")
     columns: msgspec.Raw = msgspec.field(name="columnDefinitions", default=msgspec.Raw(b""))
     rows: list[_Row] | None = None
 
@@ -531,17 +532,16 @@ class Page:
 def page(body: bytes) -> Page:
     """A page of a LIST in either form. Raises WireError for anything else."""
     try:
-        kind = _kind(body)
-        if kind.is_table:
-            table = _table_page(body)
+        table = _table_page(body)  # one look at megabytes tells the kind and, mostly, all there is
+        if table.kind == "Table" and table.api_version.startswith("meta.k8s.io/"):
             rows = table.rows or []
             if any(row.object in _NOTHING for row in rows):
                 raise WireError("a Table row came without its object", kind="mixed_form")
             columns = b"" if table.columns in _NOTHING else canonical(table.columns)
             pairs = [(row.object, row.cells) for row in rows]
             return Page(_list_version(table.metadata), table.metadata.continue_ or "", columns, pairs)
-        if not kind.kind.endswith("List"):
-            raise WireError(f"the answer is no list but {kind.kind[:60] or 'something else'!r}", kind="bad_page")
+        if not table.kind.endswith("List"):
+            raise WireError(f"the answer is no list but {table.kind[:60] or 'something else'!r}", kind="bad_page")
         plain = _plain_page(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise WireError(f"not a list: {error}"[:MESSAGE_CHARACTERS], kind="bad_page") from error
