@@ -45,6 +45,18 @@ async def test_the_columns_become_visible_with_the_list_they_belong_to() -> None
 
 
 @on_virtual_time
+async def test_a_resource_that_is_still_empty_has_its_columns_from_the_bookmark() -> None:
+    mark = {"metadata": {"resourceVersion": "5", "annotations": {"k8s.io/initial-events-end": "true"}}}
+    later = row("ADDED", thing("a", 6), ["a"])
+    async with Scene(stream(row("BOOKMARK", mark, [""], COLUMNS), later, FOREVER)) as scene:
+        await scene.play(1)
+
+        assert json.loads(scene.reader.columns) == COLUMNS
+        assert [found.cells for found in scene.reader.snapshot().objects] == [b'["a"]']
+        assert scene.statistics.relists == {"start": 1}
+
+
+@on_virtual_time
 async def test_columns_that_changed_have_every_cell_fetched_again_without_a_change_being_told() -> None:
     script = [
         stream(
