@@ -11,6 +11,7 @@ from bs4 import BeautifulSoup
 
 from kubemirror.serve.pages import cell
 from kubemirror.state.events import Columns, Phase
+from tests.serve.conftest import Asking
 from tests.serve.world import COLUMNS, DEPLOYMENTS, NODES, Store, World
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
@@ -129,6 +130,76 @@ async def test_searching_sorting_and_paging_are_in_the_address(store: Store, cli
         ["green", "web"],
     ]
     assert second.select_one("a[rel=next]") is None
+
+
+async def test_a_form_sent_with_empty_fields_asks_for_everything(store: Store, client: httpx.AsyncClient) -> None:
+    page = await page_at(client, "/resources/deploy?namespace=&labelSelector=&q=")
+    versions = await client.get("/versions?namespace=")
+
+    assert [row[1] for row in table_of(page)] == ["api", "web", "web"]
+    assert len(versions.json()) == 3
+
+
+async def test_the_form_keeps_what_it_does_not_ask_for(store: Store, client: httpx.AsyncClient) -> None:
+    page = await page_at(client, "/resources/deploy?wide=true&sort=-Ready&q=web")
+
+    hidden = {str(each["name"]): str(each["value"]) for each in page.select("form input[type=hidden]")}
+    assert hidden == {"sort": "-Ready", "wide": "true"}
+    assert page.select_one("form a.clear")["href"] == "/resources/deployments.apps"  # type: ignore[index]
+
+
+async def test_a_page_shows_all_columns_when_asked(store: Store, client: httpx.AsyncClient) -> None:
+    narrow = await page_at(client, "/resources/deploy")
+    link = narrow.select_one("caption a")
+    assert link is not None
+    wide = await page_at(client, str(link["href"]))
+    back = wide.select_one("caption a")
+    assert back is not None
+
+    assert [each.text.strip() for each in wide.select("thead th")][-1] == "Images"
+    assert [row[-1] for row in table_of(wide)] == ["api:1", "web:1", "web:2"]
+    assert back["href"] == "/resources/deploy"
+    assert "-o wide" in wide.select_one("pre.shell").text  # type: ignore[union-attr]
+
+
+async def test_a_namespace_leads_to_its_part_of_the_table(store: Store, client: httpx.AsyncClient) -> None:
+    page = await page_at(client, "/resources/deploy?sort=Name")
+    link = page.select_one("tbody td a")
+    assert link is not None
+
+    assert link["href"] == "/resources/deploy?sort=Name&namespace=blue"
+    assert {row[0] for row in table_of(await page_at(client, str(link["href"])))} == {"api", "web"}
+
+
+async def test_what_is_not_ready_stands_out(store: Store, client: httpx.AsyncClient) -> None:
+    page = await page_at(client, "/resources/deploy")
+
+    assert [each.text for each in page.select("[data-tone=warn]")] == ["1/2"]
+    assert page.select("[data-tone=bad]") == []
+
+
+async def test_an_unknown_resource_links_what_was_perhaps_meant(store: Store, client: httpx.AsyncClient) -> None:
+    answer = await client.get("/resources/deploymnts", headers=BROWSER)
+    link = BeautifulSoup(answer.text, "html.parser").select_one("main a")
+
+    assert answer.status_code == 404
+    assert link is not None
+    assert link["href"] == "/resources/deployments"
+
+
+@pytest.mark.parametrize("path", ["/resources/deploy", "/resources/deploy/default/web"])
+async def test_a_page_asked_for_again_later_tells_the_ages_of_now(asking: Asking, path: str) -> None:
+    now = [1_800_000_000.0]
+    world = World(wall=lambda: now[0])
+    store = world.mirror()
+    store.sync(store.object(7, "web"))
+    first = await asking(world).get(path, headers=BROWSER)
+    same = await asking(world).get(path, headers={**BROWSER, "if-none-match": first.headers["etag"]})
+    now[0] += 100 * 86400
+    later = await asking(world).get(path, headers={**BROWSER, "if-none-match": first.headers["etag"]})
+
+    assert (same.status_code, later.status_code) == (304, 200)
+    assert later.text != first.text
 
 
 async def test_a_page_goes_on_after_its_last_row_when_others_came_and_went(

@@ -85,6 +85,29 @@ async def test_a_path_of_another_number_of_parts_is_404(client: httpx.AsyncClien
     assert answer.json()["reason"] == "NotFound"
 
 
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("/versions/shop", "there are /versions, /versions/{namespace}/{name}"),
+        ("/resource/deployments", "there are /resources/{resource}, /resources/{resource}/{namespace}"),
+        ("/nowhere", "/ shows what there is"),
+    ],
+)
+async def test_a_path_that_leads_nowhere_names_those_that_begin_alike(
+    client: httpx.AsyncClient, path: str, hint: str
+) -> None:
+    answer = await client.get(path)
+
+    assert answer.status_code == 404
+    assert answer.json()["message"].startswith(f"nothing is at {path}: {hint}")
+
+
+async def test_a_resource_unlike_any_other_says_how_to_have_it(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/resources/secrets")
+
+    assert answer.json()["message"] == 'the mirror has no resource "secrets"; / shows what it has, --mirror adds'
+
+
 async def test_an_unknown_resource_is_a_404_that_suggests(client: httpx.AsyncClient) -> None:
     answer = await client.get("/watch?resource=deploymnts")
 

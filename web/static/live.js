@@ -1,129 +1,217 @@
-// Keeps a page's table true: one WebSocket tells what changed, the rows are then asked for as the page's own
-// rows, so that cells are made in one place only. Without scripts the page is simply as of when it was loaded.
-const table = document.querySelector("table[data-watch]");
-const facts = document.querySelector("#facts[data-watch]");
-const subject = table ?? facts;
-const banner = document.querySelector("#freshness");
+// Keeps a page true. One WebSocket tells that something changed; the page is then asked for again and what
+// differs is put in its place, so that cells are made on the server only. Rows stay the same elements: focus,
+// selection and scroll are not lost. A hidden tab asks for nothing. Without scripts a page is as of its loading.
+const subject = document.querySelector("[data-watch], [data-live]");
 const connection = document.querySelector("#connection");
 const announcements = document.querySelector("#announcements");
 
+// A burst is one refresh: twice a second is as often as a table can be read.
+const BURST_MS = 500;
+// Ages go on although nothing changes, and announcements come in batches.
+const TICK_MS = subject?.dataset.live ? 5000 : 10000;
+// A tab that was hidden for long need not remember each row.
+const REMEMBERED = 1000;
+const PARTS = ["#freshness", "#waiting", "#counted", "#facts", ".labels", "pre.yaml code", ".pages"];
+
 let cursor = subject?.dataset.cursor ?? "";
 let attempts = 0;
-let waiting = false;
+let scheduled = false;
+let busy = false;
+let resumed = false;
+let tookMs = 0;
+let announced = 0;
 let changed = new Set();
 
-function note(text) {
-  if (connection) connection.textContent = text;
+function live() {
+  show("live", "live");
+  subject.classList.remove("lost");
 }
 
-function freshness(frame) {
-  const stale = frame.state !== "SYNCED";
-  subject.classList.toggle("stale", stale);
-  if (!banner) return;
-  banner.hidden = !stale;
-  if (stale) banner.textContent = `${frame.state}${frame.staleSince ? ` since ${frame.staleSince}` : ""}. What you see may be out of date.`;
-}
-
-async function refresh() {
-  waiting = false;
-  const uids = changed;
-  changed = new Set();
-  let page;
-  try {
-    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
-    if (!answer.ok) return;
-    page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  } catch {
-    for (const uid of uids) changed.add(uid);
-    return;
+function lost() {
+  if (connection.dataset.state !== "lost") {
+    show("lost", `connection lost at ${new Date().toLocaleTimeString()}, resuming`);
   }
-  if (table) replaceRows(page, uids);
-  else replaceFacts(page);
+  subject.classList.add("lost");
 }
 
-function replaceRows(page, uids) {
-  const fresh = page.querySelector("#objects tbody");
-  const body = table.tBodies[0];
-  if (!fresh) return;
-  const held = new Map([...body.rows].map((row) => [row.dataset.uid, row]));
-  const rows = [...fresh.rows].map((row) => {
-    const old = held.get(row.dataset.uid);
-    const mine = document.importNode(row, true);
-    if (old && old.contains(document.activeElement)) return old.innerHTML === mine.innerHTML ? old : update(old, mine);
-    if (!old || old.innerHTML !== mine.innerHTML) {
-      if (uids.has(row.dataset.uid)) mine.classList.add("changed");
-      return mine;
-    }
-    return old;
-  });
-  body.replaceChildren(...rows);
-  const count = page.querySelector("#count");
-  if (count) document.querySelector("#count").textContent = count.textContent;
-  if (announcements) announcements.textContent = `${uids.size} changed`;
-}
-
-function update(old, fresh) {
-  // The focused row stays the same element, so that the focus is not lost.
-  [...fresh.cells].forEach((cell, index) => {
-    if (old.cells[index] && old.cells[index].innerHTML !== cell.innerHTML && !old.cells[index].contains(document.activeElement)) {
-      old.cells[index].replaceWith(cell);
-    }
-  });
-  return old;
-}
-
-function replaceFacts(page) {
-  for (const selector of ["#facts", "pre.yaml"]) {
-    const fresh = page.querySelector(selector);
-    const held = document.querySelector(selector);
-    if (fresh && held && fresh.innerHTML !== held.innerHTML) held.replaceChildren(...document.importNode(fresh, true).childNodes);
-  }
+function show(state, text) {
+  connection.dataset.state = state;
+  if (connection.textContent !== text) connection.textContent = text;
 }
 
 function soon() {
-  if (waiting || document.hidden) return;
-  waiting = true;
-  // A burst is one refresh: twice a second is as often as a table can be read.
-  setTimeout(() => requestAnimationFrame(refresh), 500);
+  if (scheduled || busy || document.hidden) return;
+  scheduled = true;
+  setTimeout(() => requestAnimationFrame(refresh), Math.max(BURST_MS, 5 * tookMs));
 }
+
+async function refresh() {
+  scheduled = false;
+  busy = true;
+  let answered = true;
+  const marks = changed;
+  const [asked, before] = [resumed, cursor];
+  changed = new Set();
+  resumed = false;
+  const started = performance.now();
+  try {
+    const answer = await fetch(location.href, { headers: { accept: "text/html" }, cache: asked ? "reload" : "default" });
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (answer.ok) replace(page, marks);
+    else refused(page);
+    if (subject.dataset.live) live();
+    else if (asked && answer.ok) startAgain(page, before);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;  // fetch() tells a lost connection so
+    marks.forEach((uid) => changed.add(uid));
+    resumed = resumed || asked;
+    answered = false;
+    lost();
+  } finally {
+    busy = false;
+    tookMs = performance.now() - started;
+  }
+  if (answered && changed.size) soon();
+}
+
+function refused(page) {
+  const banner = document.querySelector("#freshness");
+  const said = page.querySelector(".banner")?.textContent;
+  if (!banner || !said) return;
+  banner.hidden = false;
+  banner.textContent = `${said.trim()} What you see is the last that was known.`;
+  subject.classList.add("stale");
+}
+
+function startAgain(page, before) {
+  // A server whose resourceVersions are behind ours (restored, or begun anew) would send nothing for long.
+  const fresh = page.querySelector("[data-cursor]")?.dataset.cursor ?? "";
+  if (Number(fresh) < Number(before)) {
+    cursor = fresh;
+    socket?.close();
+  }
+}
+
+function replace(page, marks) {
+  const stale = page.querySelector("[data-watch], [data-live]")?.classList.contains("stale") ?? false;
+  subject.classList.toggle("stale", stale);
+  for (const part of PARTS) {
+    const [held, fresh] = [document.querySelector(part), page.querySelector(part)];
+    if (!held || !fresh) continue;
+    held.hidden = fresh.hidden;
+    morph(held, fresh);
+  }
+  if (subject.tBodies) {
+    const fresh = page.querySelector("[data-watch], [data-live]");
+    if (!subject.tHead.isEqualNode(fresh.tHead)) morph(subject.tHead, fresh.tHead);
+    patch(subject.tBodies[0], fresh.tBodies[0], marks);
+  }
+  announced += [...marks].filter(Boolean).length;
+}
+
+// Makes the children of `held` equal to those of `fresh`, and touches only those that differ.
+function morph(held, fresh) {
+  const nodes = [...held.childNodes];
+  [...fresh.childNodes].forEach((node, index) => {
+    const old = nodes[index];
+    if (!old) held.append(document.importNode(node, true));
+    else if (old.nodeType === Node.TEXT_NODE && node.nodeType === Node.TEXT_NODE) {
+      if (old.data !== node.data) old.data = node.data;
+    } else if (!old.isEqualNode(node)) old.replaceWith(document.importNode(node, true));
+  });
+  nodes.slice(fresh.childNodes.length).forEach((node) => node.remove());
+}
+
+function patch(body, fresh, marks) {
+  const key = (row) => row.dataset.uid ?? "";
+  const kept = new Set([...fresh.rows].map(key));
+  for (const row of [...body.rows]) {
+    if (kept.has(key(row))) continue;
+    const next = row.nextElementSibling ?? row.previousElementSibling;
+    if (row.contains(document.activeElement)) next?.querySelector("a")?.focus({ preventScroll: true });
+    row.remove();
+  }
+  const held = new Map([...body.rows].map((row) => [key(row), row]));
+  let place = body.rows[0] ?? null;
+  for (const row of [...fresh.rows]) {
+    let mine = held.get(key(row));
+    if (mine) update(mine, row, marks.has(key(row)));
+    else {
+      mine = document.importNode(row, true);
+      if (marks.has(key(row))) mine.classList.add("changed");
+    }
+    if (mine === place) place = place.nextElementSibling;
+    else move(body, mine, place);
+  }
+}
+
+function move(body, row, place) {
+  if (row.isConnected && body.moveBefore) return body.moveBefore(row, place);  // keeps the focus
+  const focused = row.contains(document.activeElement) ? document.activeElement : null;
+  body.insertBefore(row, place);
+  focused?.focus({ preventScroll: true });
+}
+
+function update(row, fresh, flash) {
+  row.className = fresh.className;
+  row.title = fresh.title;
+  [...fresh.cells].forEach((cell, index) => {
+    const old = row.cells[index];
+    if (old?.innerHTML === cell.innerHTML && old.dataset.tone === cell.dataset.tone) return;
+    const mine = document.importNode(cell, true);
+    if (flash && mine.dataset.tone !== "age") mine.classList.add("changed");
+    if (old) old.replaceWith(mine);
+    else row.append(mine);
+  });
+  [...row.cells].slice(fresh.cells.length).forEach((cell) => cell.remove());
+}
+
+let socket = null;
 
 function connect() {
   const url = new URL(subject.dataset.watch, location.href);
   url.protocol = url.protocol.replace("http", "ws");
   if (cursor) url.searchParams.set("resourceVersion", cursor);
   else url.searchParams.set("snapshot", "false");
-  const blind = !cursor;
-  const socket = new WebSocket(url);
+  const again = attempts > 0 || !cursor;  // what happened before this socket is perhaps not told by it
+  socket = new WebSocket(url);
   socket.onopen = () => {
-    if (!blind) return;
-    changed.add("");  // what happened before this socket is not told by it
-    soon();
+    live();
+    resumed = again;
+    if (again) soon();
   };
   socket.onmessage = (message) => {
     const frame = JSON.parse(message.data);
-    attempts = 0;
-    note("· live");
     if (frame.type === "ERROR") {
       cursor = frame.object?.code === 410 ? "" : (frame.resourceVersion ?? cursor);
       changed.add("");
-      soon();
-      return;
+      return soon();
     }
+    attempts = 0;
     if (frame.resourceVersion) cursor = frame.resourceVersion;
-    if (frame.type === "BOOKMARK") return freshness(frame);
-    changed.add(frame.object?.metadata?.uid ?? "");
-    soon();
+    if (frame.type !== "BOOKMARK") {
+      if (changed.size < REMEMBERED) changed.add(frame.object?.metadata?.uid ?? "");
+      soon();
+    } else if (subject.classList.contains("stale") === (frame.state === "SYNCED")) {
+      changed.add("");
+      soon();
+    }
   };
   socket.onclose = () => {
     attempts += 1;
-    note("· connection lost, resuming");
+    lost();
     const pause = Math.min(30000, 500 * 2 ** Math.min(attempts, 6)) * (0.5 + Math.random());
     setTimeout(connect, pause);
   };
 }
 
-document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && changed.size) soon();
-});
-
-if (subject) connect();
+if (subject) {
+  document.addEventListener("visibilitychange", soon);
+  setInterval(() => {
+    if (!socket || socket.readyState === WebSocket.OPEN) soon();
+    if (announced && announcements) announcements.textContent = `${announced} changed`;
+    announced = 0;
+  }, TICK_MS);
+  if (subject.dataset.watch) connect();
+  else live();
+}

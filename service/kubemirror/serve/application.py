@@ -38,7 +38,7 @@ from kubemirror.serve import (
 from kubemirror.serve.asked import Asked, asked_of
 from kubemirror.serve.context import Context
 from kubemirror.serve.kubernetes.app import kubernetes_app
-from kubemirror.serve.problems import problem_of
+from kubemirror.serve.problems import problem_of, unknown_path
 from kubemirror.serve.rendering import SECURITY, render_error, said_of, send_status
 from kubemirror.serve.sending import send_answer, send_body
 from kubemirror.serve.serving import Serving
@@ -209,7 +209,7 @@ def site(serving: Serving) -> FastAPI:
             headers = [(name.lower().encode(), value.encode()) for name, value in allowed.items()]
             message = f"{request.method} is not allowed on {path}: this mirror is read-only"
             return _error(StatusError(405, "MethodNotAllowed", message, headers=headers), request)
-        return _error(StatusError(404, "NotFound", f"nothing is at {path}: / shows what there is"), request)
+        return _error(unknown_path(path, app.openapi()["paths"]), request)
 
     async def bug(request: Request, error: Exception) -> Response:
         return _error(StatusError(500, "InternalError", "an error of the mirror's own: its log tells more"), request)

@@ -58,11 +58,37 @@ def problem_of(error: KubemirrorError) -> StatusError:
             return from_error(error)
 
 
+class UnknownResourceError(StatusError):
+    """The 404 for a resource that is not mirrored. suggestion: the nearest that is, or ""."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        self.suggestion = nearest_of(name, known, likeness=0.7)
+        hint = f': did you mean "{self.suggestion}"?' if self.suggestion else "; / shows what it has, --mirror adds"
+        super().__init__(404, "NotFound", f'the mirror has no resource "{name}"{hint}', {"name": name})
+
+
+def nearest_of(word: str, known: Iterable[str], *, likeness: float = 0.5) -> str:
+    """The known word that is nearest to ``word``, "" where none is near. likeness: 0 (any) to 1 (equal)."""
+    candidates = {name.lower(): name for name in known}
+    close = get_close_matches(word.lower(), candidates, n=1, cutoff=likeness)
+    return candidates[close[0]] if close else ""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """``: did you mean "x"?`` for the nearest known word, "" where none is near."""
-    candidates = {name.lower(): name for name in known}
-    close = get_close_matches(word.lower(), candidates, n=1, cutoff=0.5)
-    return f': did you mean "{candidates[close[0]]}"?' if close else ""
+    found = nearest_of(word, known)
+    return f': did you mean "{found}"?' if found else ""
+
+
+def unknown_path(path: str, templates: Iterable[str]) -> StatusError:
+    """The 404 for a path that no route has; it names those that begin alike."""
+    beginnings: dict[str, list[str]] = {}
+    for template in templates:
+        beginnings.setdefault(template.split("/")[1], []).append(template)
+    first = path.split("/")[1] if path.startswith("/") else ""
+    alike = beginnings.get(nearest_of(first, filter(None, beginnings), likeness=0.7), [])
+    hint = f"there are {', '.join(alike)}" if len(alike) > 1 else f"there is {alike[0]}" if alike else ""
+    return not_found(f"nothing is at {path}: {hint or '/ shows what there is'}")
 
 
 def unknown_parameter(name: str, known: Iterable[str]) -> StatusError:
@@ -70,8 +96,3 @@ def unknown_parameter(name: str, known: Iterable[str]) -> StatusError:
     known = sorted(known)
     hint = nearest(name, known) or (f"; known are {', '.join(known)}" if known else "; this path takes none")
     return bad_request(f'unknown parameter "{name}"{hint}')
-
-
-def unknown_resource(name: str, known: Iterable[str]) -> StatusError:
-    """The 404 for a resource that is not mirrored."""
-    return not_found(f'the mirror has no resource "{name}"{nearest(name, known)}', name)

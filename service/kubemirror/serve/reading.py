@@ -13,7 +13,7 @@ from math import inf
 from kubemirror.access.authorizer import Allow, AllowNamespaces, Caller, Deny, PathAttributes, ResourceAttributes
 from kubemirror.errors import ForbiddenError, GoneError, NotSyncedError
 from kubemirror.serve.context import Context
-from kubemirror.serve.problems import denied, not_found, unknown_resource
+from kubemirror.serve.problems import UnknownResourceError, denied, not_found
 from kubemirror.state.catalog import ALL_NAMESPACES, Entry
 from kubemirror.state.events import Phase
 from kubemirror.state.objects import Object
@@ -156,7 +156,7 @@ def find(context: Context, name: str) -> Entry:
     """The resource of that name (any that kubectl takes); a 404 that suggests otherwise."""
     entry = context.catalog.find(name)
     if entry is None:
-        raise unknown_resource(name, context.catalog.names())
+        raise UnknownResourceError(name, context.catalog.names())
     return entry
 
 

@@ -9,6 +9,7 @@ from starlette.types import Scope, Send
 
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.pages import Pages
+from kubemirror.serve.problems import UnknownResourceError
 from kubemirror.serve.status import StatusError
 
 # Forms of /resources that people read in a terminal: their errors are one line.
@@ -44,7 +45,8 @@ def render_error(error: StatusError, asked: Asked, pages: Pages) -> tuple[Header
         body = f"error: {one_line(error.message)}\n".encode()
     elif asked.browser:
         headers = [(b"content-type", b"text/html; charset=utf-8"), *PAGE]
-        body = pages.render("error.html", asked, error=error).encode()
+        suggestion = error.suggestion if isinstance(error, UnknownResourceError) else ""
+        body = pages.render("error.html", asked, error=error, suggestion=suggestion).encode()
     else:
         headers = [(b"content-type", b"application/json")]
         body = error.body + b"\n"

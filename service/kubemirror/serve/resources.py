@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Annotated
 from urllib.parse import quote, unquote_plus, urlencode
 
+import orjson
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,15 +22,17 @@ from kubemirror.serve.finishing import finish
 from kubemirror.serve.negotiation import parse_accept
 from kubemirror.serve.reading import Reading, find, read
 from kubemirror.serve.rendering import PAGE
-from kubemirror.serve.resource_view import Asking, View, view
-from kubemirror.serve.routes import get
+from kubemirror.serve.resource_view import NAMESPACE, Asking, View, view
+from kubemirror.serve.routes import OneNamespace, get
 from kubemirror.serve.sending import Headers
 from kubemirror.serve.serving import AskedHere, Serving
 from kubemirror.serve.status import bad_request, not_found
 from kubemirror.serve.text_forms import csv, listed, markdown, names, ndjson, table, yaml
+from kubemirror.serve.tones import tones
 from kubemirror.state.objects import Object
 from kubemirror.state.selectors import Selection, parse_field_selector, parse_label_selector
 from kubemirror.views.columns import Printer
+from kubemirror.views.duration import human_duration
 
 # As many rows as paint at once; a page links the next ones.
 PAGE_ROWS = 500
@@ -82,10 +85,11 @@ class OneQuery(BaseModel):
 class ResourcesQuery(OneQuery):
     """Parameters of a resource's path."""
 
-    namespace: Annotated[str | None, Field(description="Only this namespace.")] = None
+    namespace: Annotated[OneNamespace, Field(description="Only this namespace.")] = None
     label_selector: Annotated[str, Field(alias="labelSelector", description="As kubectl's -l.")] = ""
     field_selector: Annotated[str, Field(alias="fieldSelector", description="As kubectl's --field-selector.")] = ""
     q: Annotated[str, Field(description="Only rows that contain this text, in any cell.")] = ""
+    wide: Annotated[bool, Field(description="All columns, as kubectl's -o wide.")] = False
     sort: Annotated[str, Field(description="Columns by name, comma-separated, - in front for descending.")] = ""
     limit: Annotated[int | None, Field(ge=1, description="Rows per page; pages of HTML have 500.")] = None
     continue_: Annotated[str, Field(alias="continue", description="Token of the next page.")] = ""
@@ -178,12 +182,17 @@ def routes(serving: Serving) -> APIRouter:
         field = parse_field_selector(query.field_selector, resource, resource.version)
         limit = query.limit if query.limit is not None else PAGE_ROWS if output is Output.HTML else None
         asking = Asking(
-            Selection(label, field), query.q, query.sort, limit, query.continue_, wide=output is Output.WIDE
+            Selection(label, field),
+            query.q,
+            query.sort,
+            limit,
+            query.continue_,
+            wide=query.wide or output is Output.WIDE,
         )
         printer = printers.of(reading)
         shown = view(reading, printer, asking, context.wall())
         if output is Output.HTML:
-            body = _page(serving, asked, reading, query, shown).encode()
+            body = _page(serving, asked, reading, printer, query, shown).encode()
         else:
             body = _body(output, reading, shown, several=True)
         headers: Headers = [*PAGE] if output is Output.HTML else []
@@ -191,7 +200,10 @@ def routes(serving: Serving) -> APIRouter:
             following = _url(asked, {**_given(asked), "continue": shown.next})
             headers.append((b"link", b'<%s>; rel="next"' % following.encode()))
         headers.append((b"kubemirror-total", b"%d" % shown.total))
-        etag = _etag(asked, reading, printer, output, route) if output in _AGED else b""
+        etag = b""
+        if output in _AGED:
+            said = _said(reading, shown, context.clock()) if output is Output.HTML else b""
+            etag = _etag(asked, reading, printer, output, route, said)
         return finish(
             serving,
             asked,
@@ -229,7 +241,8 @@ def routes(serving: Serving) -> APIRouter:
         headers: Headers = [*PAGE] if output is Output.HTML else []
         etag = b""
         if output in _AGED:
-            etag = etag_of(str(output), asked.base, held.uid, held.resource_version, printer.definitions_json)
+            said = _said(reading, shown, context.clock()) if output is Output.HTML else b""
+            etag = etag_of(str(output), asked.base, held.uid, held.resource_version, printer.definitions_json, said)
         return finish(
             serving,
             asked,
@@ -248,12 +261,18 @@ def routes(serving: Serving) -> APIRouter:
     return router
 
 
-def _etag(asked: Asked, reading: Reading, printer: Printer, output: Output, route: str) -> bytes:
+def _etag(asked: Asked, reading: Reading, printer: Printer, output: Output, route: str, said: bytes) -> bytes:
     """Ages are no change of content: what decides the result is named, not its bytes."""
-    state = reading.stores[0][1].phase.value if output is Output.HTML else ""
-    parts = (asked.path, asked.query, str(output), asked.base, route, state)
+    parts = (asked.path, asked.query, str(output), asked.base, route, said)
     allowed = ",".join(sorted(reading.allowed)) if reading.allowed is not None else "*"
     return etag_of(*parts, allowed, printer.definitions_json, f"{reading.digest:x}")
+
+
+def _said(reading: Reading, shown: View, now: float) -> bytes:
+    """What a page says as of now: a reader who asks for it again is not to see the ages of an hour ago."""
+    state = reading.freshness(now)
+    stale = "" if state.stale_seconds is None else human_duration(state.stale_seconds)
+    return orjson.dumps([state.phase.value, state.reason, stale, [row.cells for row in shown.rows]], default=str)
 
 
 def _body(output: Output, reading: Reading, shown: View, *, several: bool) -> bytes:
@@ -275,10 +294,17 @@ def _body(output: Output, reading: Reading, shown: View, *, several: bool) -> by
         case Output.MARKDOWN:
             return markdown(shown)
         case _:
-            return table(shown, none=f"No resources found in {reading.namespace or 'any'} namespace.")
+            return table(shown, none=_none_found(reading))
 
 
-def _page(serving: Serving, asked: Asked, reading: Reading, query: ResourcesQuery, shown: View) -> str:
+def _none_found(reading: Reading) -> str:
+    """As kubectl says it."""
+    return f"No resources found in {reading.namespace} namespace." if reading.namespace else "No resources found"
+
+
+def _page(
+    serving: Serving, asked: Asked, reading: Reading, printer: Printer, query: ResourcesQuery, shown: View
+) -> str:
     context, resource = serving.context, reading.entry.resource
     given = _given(asked)
     watched = {
@@ -296,12 +322,16 @@ def _page(serving: Serving, asked: Asked, reading: Reading, query: ResourcesQuer
         }
         for column in shown.columns
     ]
+    namespace_index = 0 if shown.columns and shown.columns[0].name == NAMESPACE else -1
+    wide = {**given, "wide": "" if query.wide else "true"}
     rows = [
         {
             "uid": row.held.uid,
             "cells": row.cells,
             "error": row.held.error,
             "url": _object_url(asked, reading, row.held),
+            "tones": tones(shown.columns, row.cells),
+            "namespace_url": _url(asked, {**given, "namespace": row.held.namespace}, drop=("continue",)),
         }
         for row in shown.rows
     ]
@@ -322,6 +352,11 @@ def _page(serving: Serving, asked: Asked, reading: Reading, query: ResourcesQuer
         asked_for=asked_for,
         columns=columns,
         rows=rows,
+        namespace_index=namespace_index,
+        wide=query.wide,
+        wide_url=_url(asked, wide, drop=("continue",)) if _has_more(printer) else "",
+        all_url=f"{asked.base}/resources/{quote(reading.name, safe='')}",
+        kept=[(name, given[name]) for name in ("fieldSelector", "sort", "wide", "limit") if given.get(name)],
         name_index=shown.name_index,
         total=shown.total,
         limit=query.limit or PAGE_ROWS,
@@ -340,6 +375,8 @@ def _object_page(serving: Serving, asked: Asked, reading: Reading, held: Object,
     if held.namespace:
         watched["namespace"] = held.namespace
     where = f" -n {held.namespace}" if held.namespace else ""
+    cells = shown.rows[0].cells
+    titles = [column.name for column in shown.columns]
     return serving.pages.render(
         "object.html",
         asked,
@@ -347,7 +384,7 @@ def _object_page(serving: Serving, asked: Asked, reading: Reading, held: Object,
         resource=resource,
         held=held,
         state=reading.freshness(serving.context.clock()),
-        facts=[(column.name, value) for column, value in zip(shown.columns, shown.rows[0].cells, strict=True)],
+        facts=[fact for fact in zip(titles, cells, tones(shown.columns, cells), strict=True) if fact[0] != "Name"],
         lines=yaml(held.raw).decode().splitlines(),
         live=f"{asked.base}/watch?{urlencode(watched)}",
         cursor=reading.cursor,
@@ -357,6 +394,10 @@ def _object_page(serving: Serving, asked: Asked, reading: Reading, held: Object,
     )
 
 
+def _has_more(printer: Printer) -> bool:
+    return any(column.priority > 0 for column in printer.definitions)
+
+
 def _given(asked: Asked) -> dict[str, str]:
     """The query's parameters, the empty ones left out, ``output`` too."""
     pairs = (part.partition("=") for part in asked.query.split("&"))
@@ -364,7 +405,7 @@ def _given(asked: Asked) -> dict[str, str]:
 
 
 def _url(asked: Asked, parameters: dict[str, str], *, drop: tuple[str, ...] = ()) -> str:
-    kept = {name: value for name, value in parameters.items() if name not in drop}
+    kept = {name: value for name, value in parameters.items() if value and name not in drop}
     path = quote(f"{asked.base}{asked.path}")
     return f"{path}?{urlencode(kept)}" if kept else path
 
@@ -399,4 +440,5 @@ def _kubectl(asked: Asked, reading: Reading, query: ResourcesQuery) -> str:
     where = "" if not resource.namespaced else f" -n {reading.namespace}" if reading.namespace else " -A"
     label = f" -l '{query.label_selector}'" if query.label_selector else ""
     field = f" --field-selector '{query.field_selector}'" if query.field_selector else ""
-    return f"kubectl --server {asked.origin}{asked.base} get {resource.name}{where}{label}{field}"
+    wide = " -o wide" if query.wide else ""
+    return f"kubectl --server {asked.origin}{asked.base} get {resource.name}{where}{label}{field}{wide}"

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
 
 from kubemirror.serve.problems import unknown_parameter
+
+# A form sends every field: an empty one asks for nothing.
+OneNamespace = Annotated[str | None, BeforeValidator(lambda given: given or None)]
+# What FastAPI would tell otherwise is a body that we never send.
+_ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"description": "A Kubernetes Status that says what to change."}}
 
 
 def parameters(model: type[BaseModel] | None) -> list[str]:
@@ -38,11 +43,13 @@ def get(
     *,
     query: type[BaseModel] | None = None,
     in_contract: bool = True,
+    responses: Mapping[int | str, dict[str, Any]] | None = None,
     **options: Any,
 ) -> None:
     """``handler`` answers GET and HEAD of ``path``; the server leaves a HEAD's body away.
 
     query: the model of its parameters. in_contract: whether /-/openapi.json shows it.
+    responses: by code; that errors are Status objects is known.
     """
     name = "get" + "".join(part.title() for part in path.replace("{", "").replace("}", "").replace("-", "").split("/"))
     strict = [Depends(only(query))]
@@ -53,6 +60,7 @@ def get(
         operation_id=name,
         dependencies=strict,
         include_in_schema=in_contract,
+        responses={**_ERRORS, **(responses or {})},
         **options,
     )
     router.add_api_route(path, handler, methods=["HEAD"], dependencies=strict, include_in_schema=False, **options)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kubemirror.serve.finishing import finish
 from kubemirror.serve.reading import Reading, find, read
-from kubemirror.serve.routes import get
+from kubemirror.serve.routes import OneNamespace, get
 from kubemirror.serve.serving import AskedHere, Serving
 from kubemirror.serve.status import bad_request, not_found
 from kubemirror.state.catalog import Entry
@@ -61,7 +61,7 @@ class OneVersionQuery(BaseModel):
 class VersionsQuery(OneVersionQuery):
     """Parameters of /versions."""
 
-    namespace: Annotated[str | None, Field(description="Only this namespace.")] = None
+    namespace: Annotated[OneNamespace, Field(description="Only this namespace.")] = None
     label_selector: Annotated[str, Field(alias="labelSelector", description="As kubectl's -l.")] = ""
     image: Annotated[
         str, Field(description="Only workloads with a container of this image: name or end of it, tag optional.")

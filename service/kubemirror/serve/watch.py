@@ -25,7 +25,7 @@ from kubemirror.serve.forms import As, carried
 from kubemirror.serve.problems import problem_of, unknown_parameter
 from kubemirror.serve.reading import Reading, find, read
 from kubemirror.serve.rendering import said_of, send_status
-from kubemirror.serve.routes import get, parameters
+from kubemirror.serve.routes import OneNamespace, get, parameters
 from kubemirror.serve.serving import AskedHere, Serving
 from kubemirror.serve.status import StatusError, bad_request, forbidden
 from kubemirror.serve.subscription import Frame, Source, Subscription, sources_of
@@ -53,7 +53,7 @@ class WatchQuery(BaseModel):
     resource: Annotated[
         list[str], Field(min_length=1, description="What to watch, by any name kubectl takes; repeatable.")
     ]
-    namespace: Annotated[str | None, Field(description="Only this namespace.")] = None
+    namespace: Annotated[OneNamespace, Field(description="Only this namespace.")] = None
     label_selector: Annotated[str, Field(alias="labelSelector", description="As kubectl's -l.")] = ""
     field_selector: Annotated[str, Field(alias="fieldSelector", description="As kubectl's --field-selector.")] = ""
     name: Annotated[str, Field(description="Only the object of this name.")] = ""

@@ -1,0 +1,43 @@
+"""What a printed cell says about its object, for the eye: the text says it already, colour only repeats it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from kubemirror.serve.resource_view import ShownColumn
+
+AGE, WARN, BAD = "age", "warn", "bad"
+
+_is_ratio = re.compile(r"(\d+)/(\d+)").fullmatch
+# As the kubelet and controllers spell them: CrashLoopBackOff, ErrImagePull, Init:Error, OOMKilled, ...
+_says_bad = re.compile(r"BackOff|Err|Fail|Invalid|Evicted|OOMKilled|Lost|Degraded|Stalled|NotReady").search
+_says_soon = re.compile(r"Pending|Creating|Progressing|Init:|Initializing|Terminating|Reconciling|Unknown").search
+# A Pod that ended well is not ready either.
+_says_ended = re.compile(r"Completed|Succeeded").fullmatch
+
+
+def tones(columns: Sequence[ShownColumn], cells: Sequence[Any]) -> list[str]:
+    """One of AGE, WARN, BAD or "" for each cell; AGE goes on by itself."""
+    ended = any(isinstance(value, str) and _says_ended(value) for value in cells)
+    return [_tone(column, value, ended=ended) for column, value in zip(columns, cells, strict=True)]
+
+
+def _tone(column: ShownColumn, value: Any, *, ended: bool) -> str:
+    if column.name == "Age" or column.type == "date":
+        return AGE
+    text = str(value) if value is not None else ""
+    match column.name.casefold():
+        case "ready" | "available" | "healthy":
+            ratio = _is_ratio(text)
+            if ratio is not None and not ended:
+                ready, wanted = int(ratio[1]), int(ratio[2])
+                return "" if ready >= wanted else WARN if ready else BAD
+            return {"false": BAD, "unknown": WARN}.get(text.casefold(), "")
+        case "status" | "phase" | "state" | "reason":
+            return BAD if _says_bad(text) else WARN if _says_soon(text) else ""
+        case "type":
+            return WARN if text == "Warning" else ""
+        case _:
+            return ""
