@@ -8,6 +8,7 @@ import json
 
 import pytest
 
+from kubemirror.state.events import Bookmark
 from tests.api.cluster import Cluster, Store, names
 
 SHOP = "/apis/apps/v1/namespaces/shop/deployments"
@@ -207,3 +208,29 @@ async def test_a_resource_set_to_be_consistent_waits_for_upstreams_version() -> 
     assert cluster.upstream.asked == ["deployments.apps"]
     await cluster.get(f"{SHOP}?resourceVersion=0")
     assert cluster.upstream.asked == ["deployments.apps"]
+
+
+@pytest.mark.looptime
+async def test_a_list_inside_a_gap_that_is_still_told_waits_for_its_end(cluster: Cluster, deployments: Store) -> None:
+    deployments.writer.handle(Bookmark(100, gap=True))
+    deployments.apply("web", 110)
+    asked = asyncio.create_task(cluster.get(ALL))
+    await asyncio.sleep(1)
+    assert not asked.done()
+    deployments.apply("api", 120)
+    deployments.bookmark(130)
+
+    assert (await asked).json()["metadata"] == {"resourceVersion": "130"}
+    async with cluster.watch(f"{ALL}?watch=1&resourceVersion=130") as stream:
+        deployments.apply("db", 140)
+        event = await stream.next()
+        assert event is not None
+        assert event["object"]["metadata"]["name"] == "db"
+
+
+@pytest.mark.looptime
+async def test_a_gap_that_nobody_ends_refuses_no_list(cluster: Cluster, deployments: Store) -> None:
+    deployments.writer.handle(Bookmark(100, gap=True))
+    deployments.apply("web", 110)
+
+    assert (await cluster.get(ALL)).json()["metadata"] == {"resourceVersion": "110"}
