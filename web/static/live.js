@@ -79,7 +79,7 @@ function refused(page) {
   const said = page.querySelector(".banner")?.textContent;
   if (!banner || !said) return;
   banner.hidden = false;
-  banner.textContent = `${said.trim()} What you see is the last that was known.`;
+  banner.textContent = `${said.trim()}. What you see is the last that was known.`;
   subject.classList.add("stale");
 }
 

@@ -68,4 +68,6 @@ def get(
 
 def post(router: APIRouter, path: str, handler: Callable[..., Any], **options: Any) -> None:
     """``handler`` answers POST of ``path``; there are no parameters."""
-    router.add_api_route(path, handler, methods=["POST"], dependencies=[Depends(only(None))], **options)
+    router.add_api_route(
+        path, handler, methods=["POST"], dependencies=[Depends(only(None))], responses=_ERRORS, **options
+    )
