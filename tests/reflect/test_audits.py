@@ -192,6 +192,7 @@ async def test_f21_an_object_that_grew_younger_gives_a_restored_cluster_away() -
         await scene.play(60)
 
         assert InitDone(90, rollback=True) in scene.events
+        assert any("holds older objects than what was told before" in reason for _, _, reason in scene.phases)
         assert scene.held == {"a": 30}
 
 

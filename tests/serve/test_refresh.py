@@ -99,4 +99,6 @@ async def test_an_unknown_name_suggests(world: World, client: httpx.AsyncClient)
 
 
 async def test_it_is_not_a_get(client: httpx.AsyncClient) -> None:
-    assert (await client.get("/-/refresh")).status_code == 405
+    refused = await client.get("/-/refresh")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
+    assert refused.json()["message"] == "GET is not allowed on /-/refresh: use POST"

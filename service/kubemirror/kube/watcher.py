@@ -502,7 +502,8 @@ class Watcher:
             # Consistent, paged, and then once more: only that is believed. A mirror has no consistent read: it
             # is asked for what is not older, and its refusal must last.
             confirming = self._went_back if self.mirror else not streamed and start.at is None
-            why = f"a list at {resource_version} is older than what was told before ({self.reached})"
+            told = "holds older objects" if self._went_back else "is older"
+            why = f"a list at {resource_version} {told} than what was told before (at {self.reached})"
             at = self.reached if self.mirror else None
             return self._retry("back_in_time", why, Start("rollback", at, paged=True, confirming=confirming))
         now = self._clock()

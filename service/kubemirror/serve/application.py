@@ -207,7 +207,9 @@ def site(serving: Serving) -> FastAPI:
         if code == 405:
             allowed = (error.headers or {}) if isinstance(error, HTTPException) else {}
             headers = [(name.lower().encode(), value.encode()) for name, value in allowed.items()]
-            message = f"{request.method} is not allowed on {path}: this mirror is read-only"
+            posted = "POST" in {name.strip() for name in allowed.get("Allow", "").split(",")}
+            why = "use POST" if posted else "this mirror is read-only"
+            message = f"{request.method} is not allowed on {path}: {why}"
             return _error(StatusError(405, "MethodNotAllowed", message, headers=headers), request)
         return _error(unknown_path(path, app.openapi()["paths"]), request)
 
