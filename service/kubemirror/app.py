@@ -89,7 +89,7 @@ async def run(settings: Settings) -> None:
 
         url = url_of(listening, settings.host, tls=tls is not None, root_path=settings.root_path)
         print(url, flush=True)  # noqa: T201 - the first line printed is what to open
-        log.info("settings", **printable(settings))
+        log.info("settings", scope=", ".join(settings.namespace) or "whole cluster", **printable(settings))
         if settings.access is Access.OPEN:
             log.warning("access.open", host=settings.host, meaning="whoever can reach this address may read everything")
 

@@ -74,6 +74,7 @@ def test_the_first_line_is_the_url_and_the_log_names_the_settings_but_no_credent
     assert mirror.first.startswith("http://127.0.0.1:")
     assert mirror.first.endswith("/")
     settings = next(event for event in events if event["event"] == "settings")
+    assert settings["scope"] == "whole cluster"
     assert settings["host"] == "127.0.0.1"
     assert "admin-token" not in log
     assert httpx.get(f"{mirror.url}/versions").json() != []
