@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kubemirror.errors import ExpiredError
-from kubemirror.state.events import InitDone
+from kubemirror.state.events import InitDone, Phase
 from tests.reflect.scene import (
     FOREVER,
     Answer,
@@ -217,11 +217,35 @@ async def test_f21_a_mirror_upstream_must_refuse_our_version_for_a_whole_audit_p
 
 
 @on_virtual_time
-async def test_an_audit_that_is_refused_says_nothing() -> None:
-    odd = [refusal(403, "Forbidden"), Answer([b"<html>"], 200, {"content-type": "text/html"}), Answer([b"{"])]
+async def test_an_audit_that_cannot_be_read_says_nothing() -> None:
+    odd = [refusal(503, "ServiceUnavailable"), Answer([b"<html>"], 200, {"content-type": "text/html"}), Answer([b"{"])]
     async with Scene(initial("a", rv=5), audits=odd, audit_seconds=AUDIT, idle_seconds=LONG) as scene:
         await scene.play(2000)
 
         assert len(scene.server.audited) >= 3
         assert scene.statistics.audits == 0
         assert len(scene.server.requests) == 1
+
+
+@on_virtual_time
+async def test_f12_rights_that_were_taken_are_noticed_by_the_audit_though_the_watch_goes_on() -> None:
+    denied = refusal(403, "Forbidden")
+    script = [initial("a", rv=5, then=[FOREVER]), *[denied] * 9]
+    async with Scene(*script, audits=[denied] * 9, audit_seconds=AUDIT, idle_seconds=LONG) as scene:
+        await scene.play(620)
+
+        assert scene.reader.phase is Phase.FORBIDDEN
+        assert scene.held == {}
+        assert scene.server.asked[:2] == [("watchlist", ""), ("watch", "5")]
+
+
+@on_virtual_time
+async def test_an_audit_that_is_refused_costs_a_watch_and_no_list_where_watching_is_allowed() -> None:
+    script = [initial("a", rv=5, then=[FOREVER]), stream(added("b", 6), FOREVER)]
+    audits = [refusal(403, "Forbidden"), page(thing("a", 5), thing("b", 6), rv=6)]
+    async with Scene(*script, audits=audits, audit_seconds=AUDIT, idle_seconds=LONG) as scene:
+        await scene.play(620)
+
+        assert scene.held == {"a": 5, "b": 6}
+        assert scene.server.asked == [("watchlist", ""), ("watch", "5")]
+        assert scene.reader.phase is Phase.SYNCED

@@ -32,6 +32,7 @@ class Verdict(Enum):
     EQUAL = auto()
     MISMATCH = auto()  # something was lost: list again
     ROLLBACK = auto()  # upstream went back in time: list again, and start every reader over
+    DENIED = auto()  # our right to list was taken; an open watch would not have noticed
     UNKNOWN = auto()  # it could not be told this time
 
 
@@ -98,6 +99,8 @@ class Audit:
         return await self._compare(listed, lists)
 
     def _refused(self, status: Status) -> Verdict:
+        if status.code in (401, 403):
+            return Verdict.DENIED
         if not (self._watcher.mirror and status.too_large):
             return Verdict.UNKNOWN
         now = self._clock()

@@ -165,7 +165,7 @@ class Reflector:
         )
         self._path = f"{resource.path}{f'/namespaces/{namespace}' if namespace else ''}/{resource.plural}"
         self._page_size = self.options.page_size
-        self._asked: Relist | None = None
+        self._asked: Relist | Ended | None = None
         self._guard: asyncio.Timeout | None = None
 
     @property
@@ -236,7 +236,7 @@ class Reflector:
 
     # -- interruptions and deadlines ------------------------------------------------------------------
 
-    def _ask(self, asked: Relist) -> None:
+    def _ask(self, asked: Relist | Ended) -> None:
         if isinstance(self._watcher.state, InitialWatch | InitialList):
             return  # a list is on its way
         self._asked = asked
@@ -246,6 +246,8 @@ class Reflector:
 
     def _take_asked(self) -> Effect | None:
         asked, self._asked = self._asked, None
+        if isinstance(asked, Ended) and not isinstance(self._watcher.state, Watching):
+            return self._step(Resume())  # the watch that was to end has ended meanwhile
         return None if asked is None else self._step(asked)
 
     @asynccontextmanager
@@ -445,6 +447,9 @@ class Reflector:
                     self._ask(Relist("audit", consistent=True))
                 case Verdict.ROLLBACK:
                     self._ask(Relist("rollback", rollback=True))
+                case Verdict.DENIED:
+                    # Upstream authorises a watch once, when it opens: open it again at the same RV, and be told.
+                    self._ask(Ended())
                 case Verdict.EQUAL | Verdict.UNKNOWN:
                     pass
 
