@@ -1,0 +1,84 @@
+"""The manifests below deploy/: as they are written, and as ``kubectl kustomize`` renders them."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kubemirror.__main__ import _parser, settings_of
+from kubemirror.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+OVERLAYS = ("monitoring", "namespaced", "replicas")
+
+
+_UNITS = {"Mi": 1024**2, "Gi": 1024**3}
+
+
+def quantity(text: str) -> int:
+    """Bytes of a Kubernetes quantity of memory."""
+    return int(text[:-2]) * _UNITS[text[-2:]]
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The documents of one file below deploy/."""
+    return list(yaml.safe_load_all((DEPLOY / path).read_text()))
+
+
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """Kubernetes objects, found by kind and name."""
+
+    documents: list[dict[str, Any]]
+
+    def of_kind(self, kind: str) -> dict[str, dict[str, Any]]:
+        """By name."""
+        return {each["metadata"]["name"]: each for each in self.documents if each["kind"] == kind}
+
+    def one(self, kind: str, name: str = "kubemirror") -> dict[str, Any]:
+        return self.of_kind(kind)[name]
+
+    @property
+    def pod(self) -> dict[str, Any]:
+        """The Deployment's pod, as its spec says it."""
+        spec: dict[str, Any] = self.one("Deployment")["spec"]["template"]["spec"]
+        return spec
+
+    @property
+    def container(self) -> dict[str, Any]:
+        (container,) = self.pod["containers"]
+        assert isinstance(container, dict)
+        return container
+
+    @property
+    def settings(self) -> Settings:
+        """What the container's arguments mean to the command itself, which refuses those it does not know.
+
+        POD_NAMESPACE is replaced as kubelet replaces it.
+        """
+        namespace = self.one("Deployment")["metadata"]["namespace"]
+        given: argparse.Namespace = _parser().parse_args(
+            [argument.replace("$(POD_NAMESPACE)", namespace) for argument in self.container["args"]]
+        )
+        return settings_of(given)
+
+
+def written() -> Manifests:
+    """The base without any tool: it holds no patch, so its files are what is applied."""
+    (kustomization,) = read(Path("base/kustomization.yaml"))
+    assert set(kustomization) == {"apiVersion", "kind", "namespace", "resources"}
+    return Manifests([document for name in kustomization["resources"] for document in read(Path("base") / name)])
+
+
+def rendered(kubectl: str, folder: Path) -> Manifests:
+    """What ``kubectl apply -k`` would apply."""
+    done = subprocess.run([kubectl, "kustomize", str(folder)], check=False, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return Manifests(list(yaml.safe_load_all(done.stdout)))

@@ -1,0 +1,142 @@
+"""What the pods may do, what they are told, and how kubelet asks after them."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+import httpx
+import pytest
+
+from kubemirror.app import check
+from kubemirror.serve.application import application
+from kubemirror.serve.lag import FATAL_SECONDS
+from kubemirror.serve.pressure import HIGH
+from kubemirror.settings import Access, Settings
+from tests.deploy.manifests import ROOT, Manifests, quantity
+from tests.serve.world import World
+
+
+def test_pods_run_as_nobody_in_particular_without_any_privilege(manifests: Manifests) -> None:
+    pod, container = manifests.pod["securityContext"], manifests.container["securityContext"]
+
+    assert pod["runAsNonRoot"] is True
+    assert min(pod["runAsUser"], pod["runAsGroup"]) >= 10_000
+    assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def test_pods_share_nothing_with_their_node(manifests: Manifests) -> None:
+    pod = manifests.pod
+
+    assert [name for name in ("hostNetwork", "hostPID", "hostIPC", "volumes", "initContainers") if name in pod] == []
+    assert "hostPort" not in manifests.container["ports"][0]
+
+
+def test_the_image_runs_as_the_user_that_pods_run_as(base: Manifests) -> None:
+    user = base.pod["securityContext"]
+
+    assert f"\nUSER {user['runAsUser']}:{user['runAsGroup']}\n" in (ROOT / "Dockerfile").read_text()
+
+
+def test_the_image_is_that_of_this_version(manifests: Manifests) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+    assert manifests.container["image"] == f"kubemirror:{version}"
+
+
+def test_only_the_service_accounts_token_is_given_to_them(manifests: Manifests) -> None:
+    sources = [each.get("valueFrom", {}) for each in manifests.container.get("env", [])]
+
+    assert manifests.one("ServiceAccount")["automountServiceAccountToken"] is False
+    assert manifests.pod["automountServiceAccountToken"] is True
+    assert manifests.pod["serviceAccountName"] == "kubemirror"
+    assert [each for each in sources if set(each) != {"fieldRef"}] == []
+    assert "envFrom" not in manifests.container
+
+
+def test_the_service_sets_no_variable_that_is_a_setting(manifests: Manifests) -> None:
+    """A Service named kubemirror makes KUBEMIRROR_PORT=tcp://10.0.0.1:80 in its namespace, unless told not to."""
+    assert manifests.one("Service")["metadata"]["name"].upper() + "_PORT" == "KUBEMIRROR_PORT"
+    assert "port" in Settings.model_fields
+    assert manifests.pod["enableServiceLinks"] is False
+
+
+def test_the_command_takes_what_it_is_told(manifests: Manifests) -> None:
+    settings = manifests.settings
+
+    check(settings)  # raises for what the process would refuse
+    assert manifests.container["args"][0] == "serve"
+    assert settings.access is Access.OPEN
+    assert settings.host == "0.0.0.0"
+    assert [port["containerPort"] for port in manifests.container["ports"]] == [settings.port]
+    assert not settings.demo
+
+
+def test_it_ends_by_itself_before_kubelet_kills_it(manifests: Manifests) -> None:
+    settings = manifests.settings
+
+    assert {"--shutdown-seconds=20", "--shutdown-delay-seconds=5"} <= set(manifests.container["args"])
+    assert settings.shutdown_delay_seconds < settings.shutdown_seconds
+    assert settings.shutdown_seconds + 5 < manifests.pod["terminationGracePeriodSeconds"] == 30
+
+
+@pytest.mark.parametrize(("synced", "ready"), [(True, 200), (False, 503)])
+async def test_probes_ask_routes_of_which_one_alone_depends_on_the_api_server(
+    manifests: Manifests, synced: bool, ready: int
+) -> None:
+    world = World()
+    store = world.mirror()
+    if synced:
+        store.sync()
+    container = manifests.container
+    codes = {}
+    transport = httpx.ASGITransport(application(world.context))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8080") as client:
+        for probe in ("startup", "liveness", "readiness"):
+            get = container[f"{probe}Probe"]["httpGet"]
+            assert get["port"] == container["ports"][0]["name"]
+            codes[get["path"], probe] = (await client.get(get["path"])).status_code
+
+    assert codes == {("/livez", "startup"): 200, ("/livez", "liveness"): 200, ("/readyz", "readiness"): ready}
+
+
+def test_a_stall_that_passes_by_itself_restarts_nothing(manifests: Manifests) -> None:
+    probe = manifests.container["livenessProbe"]
+
+    assert (probe["failureThreshold"] - 1) * probe["periodSeconds"] >= FATAL_SECONDS
+
+
+def test_memory_is_what_was_measured(manifests: Manifests) -> None:
+    report = (ROOT / "docs" / "performance.md").read_text()
+    held = {
+        int(count.replace(",", "")): int(megabytes) * 1_000_000
+        for count, megabytes in re.findall(r"^\| ([\d,]+) held: resident \| (\d+) MB", report, re.MULTILINE)
+    }
+    resources = manifests.container["resources"]
+    request, limit = quantity(resources["requests"]["memory"]), quantity(resources["limits"]["memory"])
+    history = manifests.settings.journal_bytes
+
+    assert request > held[10_000] + history
+    assert limit * HIGH > held[10_000] + 4 * history  # room before streams are refused
+    assert held[100_000] > request  # who holds as much has to raise it, and the file says so
+    assert resources["requests"]["cpu"]
+    assert int(resources["limits"]["cpu"]) > 1  # one core is the process' own
+
+
+def test_replicas_are_spread_and_never_all_away_at_once(manifests: Manifests) -> None:
+    deployment, budget = manifests.one("Deployment")["spec"], manifests.one("PodDisruptionBudget")["spec"]
+    labels = deployment["template"]["metadata"]["labels"]
+
+    assert deployment["replicas"] > budget["maxUnavailable"] >= 1
+    assert deployment["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+    assert budget["selector"] == deployment["selector"] == {"matchLabels": labels}
+    assert [each["topologyKey"] for each in manifests.pod["topologySpreadConstraints"]] == [
+        "kubernetes.io/hostname",
+        "topology.kubernetes.io/zone",
+    ]
+    assert all(each["labelSelector"]["matchLabels"] == labels for each in manifests.pod["topologySpreadConstraints"])

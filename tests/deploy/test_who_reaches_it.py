@@ -1,0 +1,52 @@
+"""``--access open`` answers whoever reaches the port, so what reaches it is said: the Service and the policies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.deploy.manifests import Manifests
+
+
+def selected(selector: dict[str, str], manifests: Manifests) -> bool:
+    labels: dict[str, str] = manifests.one("Deployment")["spec"]["template"]["metadata"]["labels"]
+    return selector.items() <= labels.items()
+
+
+def test_the_service_leads_to_the_pods_from_inside_the_cluster_only(manifests: Manifests) -> None:
+    spec = manifests.one("Service")["spec"]
+
+    assert spec.get("type", "ClusterIP") == "ClusterIP"
+    assert selected(spec["selector"], manifests)
+    assert [port["targetPort"] for port in spec["ports"]] == [manifests.container["ports"][0]["name"]]
+
+
+def test_every_policy_is_about_the_pods_and_names_its_readers(manifests: Manifests) -> None:
+    policies = manifests.of_kind("NetworkPolicy")
+
+    assert "kubemirror" in policies
+    for policy in policies.values():
+        spec = policy["spec"]
+        assert selected(spec["podSelector"]["matchLabels"], manifests)
+        assert "Ingress" in spec["policyTypes"]
+        for rule in spec["ingress"]:
+            assert [port["port"] for port in rule["ports"]] == ["http"]
+            assert rule["from"]
+            assert [peer for peer in rule["from"] if anyone(peer)] == []
+
+
+def anyone(peer: dict[str, Any]) -> bool:
+    """Whether a peer of a policy is the whole cluster, or beyond."""
+    return "ipBlock" in peer or peer.get("namespaceSelector", "unset") == {}
+
+
+def test_the_pods_reach_the_api_server_and_nothing_else(manifests: Manifests) -> None:
+    spec = manifests.one("NetworkPolicy")["spec"]
+
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    assert [{port["port"] for port in rule["ports"]} for rule in spec["egress"]] == [{443, 6443, 8443}]
+
+
+def test_the_namespace_takes_restricted_pods_only(base: Manifests) -> None:
+    labels = base.one("Namespace")["metadata"]["labels"]
+
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
