@@ -7,4 +7,4 @@ python=${PYTHON:-python3}
 cd "$(dirname "$0")/../.."
 
 "$python" -m venv --without-pip "$prefix"
-"$python" -m pip --python "$prefix" install --quiet --require-hashes --only-binary :all: -r requirements/runtime.txt
+"$python" -m pip --python "$prefix" install --quiet --no-compile --require-hashes --only-binary :all: -r requirements/runtime.txt

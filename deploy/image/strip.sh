@@ -1,5 +1,4 @@
 #!/bin/sh
-# Takes from the Python given what installs and builds: the last stage only runs.
+# Takes from Python (the one in PYTHON) what installs and builds: the last stage only runs.
 set -eu
-python=${1:-python3}
-"$python" -m pip uninstall --quiet --yes setuptools wheel pip
+"${PYTHON:-python3}" -m pip uninstall --quiet --yes --root-user-action=ignore setuptools wheel pip
