@@ -147,7 +147,7 @@ async def test_a_caller_who_may_see_some_namespaces_sees_those(asking: Asking) -
 async def test_finished_answers_are_not_shared_between_callers(asking: Asking) -> None:
     class ByHeader:
         async def authenticate(self, headers: Any, peer: Any) -> Caller:
-            return Caller(headers.get(b"x-test-user", b"nobody").decode())
+            return Caller(headers.get(b"x-remote-user", b"nobody").decode())
 
     class OnlyAlice:
         async def authorize(
@@ -160,7 +160,7 @@ async def test_finished_answers_are_not_shared_between_callers(asking: Asking) -
     client = asking(world)
 
     codes = [
-        (await client.get("/versions", headers={"x-test-user": user})).status_code
+        (await client.get("/versions", headers={"x-remote-user": user})).status_code
         for user in ("alice", "bob", "alice", "bob")
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from kubemirror.serve.answers import Answer, Answers, etag_of, matches
+from kubemirror.serve.answers import Answer, Answers, Validity, etag_of, matches
 from kubemirror.serve.application import Application
 from kubemirror.serve.serving import Serving
 from kubemirror.state.events import Phase
@@ -149,18 +149,18 @@ async def test_namespaces_that_are_refused_to_the_mirror_are_named(asking: Askin
 
 
 def answer(size: int, *, current: bool = True) -> Answer:
-    return Answer(200, (), b"x" * size, b'W/"x"', "/", lambda: current, list)
+    return Answer(200, (), b"x" * size, b'W/"x"', "/", Validity(lambda: current, list))
 
 
 def test_the_whole_is_bounded_by_bytes_and_the_least_recently_used_goes_first() -> None:
     answers = Answers(budget=20_000)
     for number in range(4):
         answers.put(number, answer(3_000))
-    answers.get(0)
+    answers.get(0, 0.0)
     answers.put(4, answer(3_000))
     answers.put(5, answer(3_000))
 
-    assert [number for number in range(6) if answers.get(number)] == [0, 3, 4, 5]
+    assert [number for number in range(6) if answers.get(number, 0.0)] == [0, 3, 4, 5]
     assert answers.size <= 20_000
 
 
@@ -175,7 +175,7 @@ def test_an_answer_whose_store_moved_is_dropped_when_it_is_asked_for() -> None:
     answers = Answers()
     answers.put("old", answer(10, current=False))
 
-    assert answers.get("old") is None
+    assert answers.get("old", 0.0) is None
     assert answers.size == 0
 
 

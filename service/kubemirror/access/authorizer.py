@@ -15,12 +15,17 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, as the API server names users."""
+    """Who asks, as the API server names users.
+
+    until: the event loop's second until which the credentials are taken to hold; what was answered to them
+    is given again until then at most.
+    """
 
     user: str
     uid: str = ""
     groups: tuple[str, ...] = ()
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    until: float = field(default=inf, compare=False)
 
 
 ANONYMOUS = Caller("system:anonymous", groups=("system:unauthenticated",))

@@ -12,10 +12,31 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from math import inf
 
+from kubemirror.serve.listing import WHOLE_BYTES, Listing
+from kubemirror.state.store import Reader
+
 # Room for the unfiltered /versions of 100,000 Deployments (12 MB) and many small answers beside it.
 BUDGET_BYTES = 64 * 1024 * 1024
+# Forms that print ages may be this old; ages are told in whole seconds.
+AGES_SECONDS = 1.0
 # A response's own cost beside its body: key, headers, the objects around them.
 _OVERHEAD_BYTES = 1024
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Validity:
+    """When a finished response may be given again.
+
+    current: whether the stores it was made from still stand where they stood; asked before each use, or after
+        each move of ``readers`` or of the catalog, whichever its keeper can tell.
+    freshness: the headers that tell how fresh the content is, made anew at least once a second.
+    until: the event loop's second until which it holds at most: the access decision's, or where ages are told.
+    """
+
+    current: Callable[[], bool]
+    freshness: Callable[[], list[tuple[bytes, bytes]]]
+    until: float = inf
+    readers: tuple[Reader, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,22 +44,19 @@ class Answer:
     """A finished response: equal content, equal ETag, on every replica.
 
     route: template of the route it answers, for metrics.
-    current: whether the stores it was made from still stand where they stood, and the access decision
-        holds; asked before each use. headers: without those of freshness, which are told anew each time.
-    freshness: headers that tell how fresh the content is, made anew for each use.
+    headers: without those of freshness, which are told anew each time.
     """
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
-    body: bytes
+    body: bytes | Listing
     etag: bytes
     route: str
-    current: Callable[[], bool]
-    freshness: Callable[[], list[tuple[bytes, bytes]]]
+    validity: Validity
 
     @property
     def size(self) -> int:
-        return len(self.body) + _OVERHEAD_BYTES
+        return _OVERHEAD_BYTES + (self.body.size if isinstance(self.body, Listing) else len(self.body))
 
 
 class Answers:
@@ -54,13 +72,13 @@ class Answers:
     def __len__(self) -> int:
         return len(self._answers)
 
-    def get(self, asked: Hashable) -> Answer | None:
-        """The finished response to ``asked``, if its stores have not moved since."""
+    def get(self, asked: Hashable, now: float) -> Answer | None:
+        """The finished response to ``asked``, if its stores have not moved since. now: the event loop's second."""
         answer = self._answers.get(asked)
         if answer is None:
             self.misses += 1
             return None
-        if not answer.current():
+        if now >= answer.validity.until or not answer.validity.current():
             self._drop(asked)
             self.misses += 1
             return None
@@ -69,9 +87,9 @@ class Answers:
         return answer
 
     def put(self, asked: Hashable, answer: Answer) -> None:
-        """Keep ``answer``; one larger than a quarter of the budget is not kept."""
+        """Keep ``answer``; not one larger than a quarter of the budget, nor a large one that is not in pieces."""
         self._drop(asked)
-        if answer.size > self.budget // 4:
+        if answer.size > self.budget // 4 or (isinstance(answer.body, bytes) and len(answer.body) > WHOLE_BYTES):
             return
         self._answers[asked] = answer
         self.size += answer.size
@@ -102,6 +120,11 @@ def matches(if_none_match: bytes, etag: bytes) -> bool:
     return any(tag.strip().removeprefix(b"W/") == wanted for tag in if_none_match.split(b","))
 
 
-def before(until: float, clock: Callable[[], float]) -> Callable[[], bool]:
-    """Whether an access decision still holds."""
-    return (lambda: True) if until == inf else (lambda: clock() < until)
+def etag_of_body(body: bytes | Listing, media_type: str) -> bytes:
+    """A weak ETag over a body, whole or in pieces, and what it is."""
+    if isinstance(body, bytes):
+        return etag_of(body, media_type)
+    digest = blake2b(digest_size=12)
+    for piece in body.chunks():
+        digest.update(piece)
+    return etag_of(body.size, digest.digest(), media_type)

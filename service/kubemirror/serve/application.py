@@ -10,8 +10,10 @@ Errors of every part come out in one form (rendering.py), and every request is c
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from ipaddress import ip_address
 from typing import Any
@@ -20,7 +22,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from kubemirror.errors import KubemirrorError
 from kubemirror.serve import (
@@ -43,6 +45,7 @@ from kubemirror.serve.rendering import SECURITY, render_error, said_of, send_sta
 from kubemirror.serve.sending import send_answer, send_body
 from kubemirror.serve.serving import Serving
 from kubemirror.serve.status import StatusError, bad_request, forbidden
+from kubemirror.serve.variant import visible
 
 _KUBERNETES = ("api", "apis", "openapi", "version")
 _LOOPBACK_HOSTS = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
@@ -50,7 +53,7 @@ _LOOPBACK_HOSTS = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNO
 VERSION = version("kubemirror")
 
 
-def application(context: Context) -> ASGIApp:
+def application(context: Context) -> Application:
     """Everything a client of this mirror can reach."""
     return Application(Serving(context))
 
@@ -77,20 +80,28 @@ class Application:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
+        if scope["method"] in ("GET", "HEAD"):
+            scope = {**scope, "headers": visible(scope["headers"])}
         asked = asked_of(scope, self._settings)
         scope = _rebased(scope, asked)
+        keep = scope.get("extensions", {}).get("kubemirror.keep")  # the fast lane's, where there is one
         code, stream = 500, False
+        sent = _Sent()
         ours = _first_segment(asked.path) not in _KUBERNETES
 
         async def noted(message: Message) -> None:
             nonlocal code, stream
-            if message["type"] == "http.response.start":
+            if message["type"] == "http.response.body":
+                sent.body = message.get("body", b"") if sent.body is None else b""
+                sent.whole = sent.whole and not message.get("more_body", False)
+            else:
                 code = message["status"]
                 names = {name for name, _ in message["headers"]}
                 stream = code == 200 and b"content-length" not in names
                 if ours:
                     missing = [header for header in SECURITY if header[0] not in names]
                     message = {**message, "headers": [*message["headers"], *missing]}
+                sent.headers = message["headers"]
             await send(message)
 
         try:
@@ -99,6 +110,9 @@ class Application:
             route = asked.route or _route_of(scope, asked)
             seconds = None if stream else time.perf_counter() - started
             self.serving.traffic.answered(route, _method(asked.method), code, seconds)
+        if keep is not None and asked.validity is not None and sent.whole and not stream and code in (200, 304):
+            body = b"" if asked.method == "HEAD" else sent.body or b""
+            keep(asked.validity, status=code, headers=sent.headers, body=body, route=route)
 
     async def _dispatch(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -112,7 +126,7 @@ class Application:
             await self._kubernetes_http(asked, scope, receive, send)
             return
         if asked.method in ("GET", "HEAD"):
-            answer = self.serving.answers.get(asked.variant)
+            answer = self.serving.answers.get(asked.variant, asyncio.get_running_loop().time())
             if answer is not None:
                 asked.route = answer.route
                 await send_answer(answer, asked, send)
@@ -176,6 +190,15 @@ class Application:
         if not _LOOPBACK_HOSTS.fullmatch(host) and host not in own and name not in own:
             shown = host[:100]
             raise forbidden(f'Host "{shown}" is not answered on a loopback bind: allow it with --allow-host {shown}')
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A response as it was sent. whole: its body came in one piece."""
+
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    body: bytes | None = None
+    whole: bool = True
 
 
 def site(serving: Serving) -> FastAPI:

@@ -2,23 +2,23 @@
 
 Behind a proxy the path, the scheme and the host that the client used are told by X-Forwarded-*; they are
 believed from trusted proxies only, and only where they are well-formed. Handlers read headers through
-this object, so that everything an answer depends on can be named in one place (``variant``).
+this object; what they may find there is named in one place (variant.py).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
 from typing import Any
 
 from kubemirror.access.authorizer import ANONYMOUS, Caller
+from kubemirror.serve.answers import Validity
+from kubemirror.serve.variant import TERMINALS, trusted
 from kubemirror.settings import Settings
 
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
 _HOST = re.compile(r"[A-Za-z0-9._~-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
-_TERMINALS = ("curl/", "Wget/", "HTTPie/")
 
 
 @dataclass(slots=True)
@@ -35,6 +35,7 @@ class Asked:
     peer: tuple[str, int] | None
     caller: Caller = ANONYMOUS
     route: str = ""  # template of the route that answered; for metrics
+    validity: Validity | None = None  # of the answer, where it may be given again as it is
 
     @property
     def accept(self) -> str:
@@ -48,7 +49,7 @@ class Asked:
     @property
     def terminal(self) -> bool:
         """Whether it is a person at a terminal: curl and its like, without an Accept of their own."""
-        return self.headers.get("user-agent", "").startswith(_TERMINALS) and self.accept in ("", "*/*")
+        return self.headers.get("user-agent", "").startswith(TERMINALS) and self.accept in ("", "*/*")
 
     @property
     def origin(self) -> str:
@@ -57,8 +58,10 @@ class Asked:
 
     @property
     def variant(self) -> Hashable:
-        """Everything a finished answer may depend on."""
-        return (self.path, self.query, self.accept, self.terminal, self.base, self.origin, self.caller.user)
+        """Everything a finished answer of our own routes depends on, once the caller is known (see variant.py)."""
+        caller = self.caller
+        identity = (caller.user, caller.uid, caller.groups, tuple(sorted(caller.extra.items())))
+        return (self.path, self.query, self.accept, self.terminal, self.base, self.origin, identity)
 
 
 def asked_of(scope: Mapping[str, Any], settings: Settings) -> Asked:
@@ -91,14 +94,3 @@ def asked_of(scope: Mapping[str, Any], settings: Settings) -> Asked:
         headers=headers,
         peer=peer,
     )
-
-
-def trusted(peer: tuple[str, int] | None, proxies: Iterable[str]) -> bool:
-    """Whether ``peer`` is one of the proxies (addresses or networks) whose X-Forwarded-* are believed."""
-    if peer is None:
-        return False
-    try:
-        address = ip_address(peer[0])
-    except ValueError:
-        return False
-    return any(address in ip_network(proxy, strict=False) for proxy in proxies)

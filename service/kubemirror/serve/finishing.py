@@ -7,16 +7,14 @@ import asyncio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from kubemirror.serve.answers import Answer, etag_of
+from kubemirror.serve.answers import AGES_SECONDS, Answer, Validity, etag_of_body
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.context import Context
+from kubemirror.serve.listing import Listing
 from kubemirror.serve.reading import Reading
 from kubemirror.serve.sending import Headers, send_answer
 from kubemirror.serve.serving import Serving
 from kubemirror.state.events import Phase
-
-# Forms that print ages may be this old; ages are told in whole seconds.
-AGES_SECONDS = 1.0
 
 
 class Finished(Response):
@@ -35,7 +33,7 @@ def finish(
     serving: Serving,
     asked: Asked,
     reading: Reading,
-    body: bytes,
+    body: bytes | Listing,
     *,
     media_type: str,
     route: str,
@@ -51,10 +49,12 @@ def finish(
     context = serving.context
     loop = asyncio.get_running_loop()
     catalog, version, stamp = context.catalog, context.catalog.version, reading.stamp
-    until = min(reading.until, loop.time() + AGES_SECONDS) if ages else reading.until
+    until = min(reading.until, asked.caller.until)
+    if ages:
+        until = min(until, loop.time() + AGES_SECONDS)
 
     def current() -> bool:
-        return loop.time() < until and catalog.version == version and reading.stamp == stamp
+        return catalog.version == version and reading.stamp == stamp
 
     answer = Answer(
         status=200,
@@ -65,10 +65,14 @@ def finish(
             *headers,
         ),
         body=body,
-        etag=etag or etag_of(body, media_type),
+        etag=etag or etag_of_body(body, media_type),
         route=route,
-        current=current,
-        freshness=lambda: freshness_headers(context, reading),
+        validity=Validity(
+            current,
+            lambda: freshness_headers(context, reading),
+            until,
+            tuple(reader for _, reader in reading.stores),
+        ),
     )
     serving.answers.put(asked.variant, answer)
     return Finished(answer, asked)

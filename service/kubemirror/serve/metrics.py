@@ -244,6 +244,10 @@ class MirrorCollector(Collector):
             "kubemirror_finished_answer_hits", "Requests answered from finished bytes.", value=answers.hits
         )
         yield CounterMetricFamily(
+            "kubemirror_fast_lane_requests", "Requests answered before any framework ran.", value=counted.fast
+        )
+        yield GaugeMetricFamily("kubemirror_fast_lane_bytes", "Bytes kept to answer so.", value=self._serving.lane.size)
+        yield CounterMetricFamily(
             "kubemirror_finished_answer_misses", "Requests for which an answer had to be made.", value=answers.misses
         )
         yield GaugeMetricFamily("kubemirror_finished_answer_bytes", "Bytes of finished answers.", value=answers.size)

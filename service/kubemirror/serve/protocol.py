@@ -9,10 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from typing import Any
+from functools import partial
+from time import perf_counter
+from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from kubemirror.serve.fastlane import JOINED_BYTES, Entry, Lane
+from kubemirror.serve.traffic import SHORT_SECONDS
+from kubemirror.serve.variant import connection_of
 
 # A request's head comes in one or two packets; whoever drips it holds a descriptor for nothing.
 HEAD_SECONDS = 10.0
@@ -41,7 +47,12 @@ def connection_limit() -> int:
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """HTTP connections within limits. ``limit`` is set once, before the server starts."""
+    """HTTP connections within limits, with the fast lane in front of the parser.
+
+    ``limit`` is set once, before the server starts. The lane has two entrances: a request whose head is known
+    byte for byte is not parsed at all; another is answered when the parser has read its head. In both the
+    connection must be at rest: no request in progress, and nothing that waits to be written.
+    """
 
     limit = 1_000_000
     open = 0
@@ -49,8 +60,19 @@ class HttpProtocol(HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None
     _counted = False
 
+    def __init__(self, lane: Lane, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._lane = lane
+        self._between = True  # the parser stands between two messages
+        self._unknown: tuple[bytes, bytes] | None = None  # request line and head that the parser reads next
+        self._served = False  # the message that the parser reads has been answered
+        self._answered_at = 0.0
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        assert self.scheme is not None  # noqa: S101 - the base class has just set it
+        self._kind = connection_of(self.scheme, self.client, self._lane.settings)
+        self._heads = self._lane.heads(self._kind)
         HttpProtocol.open += 1
         self._counted = True
         if HttpProtocol.open > self.limit:
@@ -69,9 +91,85 @@ class HttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
+        if self._between and self._resting:
+            data = self._answer_known(data)
+            if not data:
+                return
         super().data_received(data)
+        self._unknown = None
+
+    @property
+    def _resting(self) -> bool:
+        """Whether no request of this connection is being answered."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # None at first, whatever the base class says
+        return cycle is None or cycle.response_complete
+
+    def _answer_known(self, data: bytes) -> bytes:
+        """Answer the requests at the start of ``data`` whose bytes say which; what remains is for the parser."""
+        start = 0
+        while True:
+            end = data.find(b"\r\n\r\n", start) + 4
+            space = data.find(b" ", start + 5, end)  # behind the target: "GET /" and "HEAD " are five
+            if end < 4 or space < 0:
+                break
+            line, head = data[start:space], data[space:end]
+            variant = self._heads.get(head)
+            if variant is None:
+                self._unknown = line, head
+                break
+            entry = variant.entries.get(line)
+            if entry is None or self.flow.write_paused or not self._answer(entry):
+                self._unknown = line, head
+                break
+            if end == len(data):
+                return b""
+            start = end
+        return data[start:] if start else data
+
+    def _answer(self, entry: Entry) -> bool:
+        """Give ``entry`` again, if it holds."""
+        started = perf_counter()
+        lane, state, now = self._lane, self.server_state, self.loop.time()
+        if (
+            entry.moves != lane.moves or entry.defaults is not state.default_headers or now >= entry.until
+        ) and not lane.renew(entry, state.default_headers, now):
+            return False
+        if len(entry.body) <= JOINED_BYTES:
+            self.transport.write(entry.head)
+        else:
+            self.transport.writelines((entry.head, entry.body))
+        entry.used = True
+        state.total_requests += 1
+        self._answered_at = now
+        if self._head_timer is not None:
+            self._head_came()
+        if self.timeout_keep_alive_task is None:
+            self._await_next(self.timeout_keep_alive)
+        taken = perf_counter() - started
+        tally = entry.tally
+        if taken < SHORT_SECONDS:
+            tally.count += 1
+            tally.seconds += taken
+        else:
+            tally.longer(taken)
+        return True
+
+    def _await_next(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection: the fast lane does not touch the timer, so it looks when the last answer was."""
+        self.timeout_keep_alive_task = None
+        if not self._resting:
+            return  # armed anew when the answer is complete
+        remaining = self._answered_at + self.timeout_keep_alive - self.loop.time()
+        if self._answered_at and remaining > 0:
+            self._await_next(remaining)
+        else:
+            super().timeout_keep_alive_handler()
 
     def on_message_begin(self) -> None:
+        self._between = False
         super().on_message_begin()
         self.scope["extensions"] = {"kubemirror.abort": self.transport.abort}  # type: ignore[dict-item]
         if self._head_timer is None:
@@ -79,7 +177,41 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._head_came()
-        super().on_headers_complete()
+        if not self._answer_parsed():
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._between = True
+        if self._served:
+            self._served = False
+        else:
+            super().on_message_complete()
+
+    def _answer_parsed(self) -> bool:
+        """Answer the request whose head was read, if it was answered before; else have its answer kept."""
+        unknown, self._unknown = self._unknown, None
+        parser = self.parser
+        method = parser.get_method()
+        if (
+            method not in (b"GET", b"HEAD")
+            or parser.get_http_version() != "1.1"
+            or parser.should_upgrade()
+            or not parser.should_keep_alive()
+        ):
+            return False
+        variant = self._lane.variant(self._kind, self.headers)
+        if variant is None:
+            return False
+        line = b"%s %s" % (method, self.url)
+        if unknown is not None and unknown[0] == line:
+            self._lane.learn(self._heads, unknown[1], len(self.headers), variant)
+        entry = variant.entries.get(line)
+        if entry is not None and self._resting and not self.flow.write_paused and self._answer(entry):
+            self._served = True
+            return True
+        extensions: dict[str, Any] = self.scope["extensions"]
+        extensions["kubemirror.keep"] = partial(self._lane.keep, line, variant)
+        return False
 
     def handle_websocket_upgrade(self) -> None:
         self._head_came()

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from kubemirror.serve.answers import etag_of
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.finishing import finish
+from kubemirror.serve.listing import Listing
 from kubemirror.serve.negotiation import parse_accept
 from kubemirror.serve.reading import Reading, find, read
 from kubemirror.serve.rendering import PAGE
@@ -192,7 +193,7 @@ def routes(serving: Serving) -> APIRouter:
         printer = printers.of(reading)
         shown = view(reading, printer, asking, context.wall())
         if output is Output.HTML:
-            body = _page(serving, asked, reading, printer, query, shown).encode()
+            body: bytes | Listing = _page(serving, asked, reading, printer, query, shown).encode()
         else:
             body = _body(output, reading, shown, several=True)
         headers: Headers = [*PAGE] if output is Output.HTML else []
@@ -235,7 +236,7 @@ def routes(serving: Serving) -> APIRouter:
         asking = Asking(Selection(), wide=output in (Output.WIDE, Output.HTML))
         shown = view(reading, printer, asking, context.wall(), only=held)
         if output is Output.HTML:
-            body = _object_page(serving, asked, reading, held, shown).encode()
+            body: bytes | Listing = _object_page(serving, asked, reading, held, shown).encode()
         else:
             body = _body(output, reading, shown, several=False)
         headers: Headers = [*PAGE] if output is Output.HTML else []
@@ -275,12 +276,12 @@ def _said(reading: Reading, shown: View, now: float) -> bytes:
     return orjson.dumps([state.phase.value, state.reason, stale, [row.cells for row in shown.rows]], default=str)
 
 
-def _body(output: Output, reading: Reading, shown: View, *, several: bool) -> bytes:
+def _body(output: Output, reading: Reading, shown: View, *, several: bool) -> bytes | Listing:
     resource = reading.entry.resource
     held = [row.held for row in shown.rows]
     match output:
         case Output.JSON:
-            return (listed(held, reading.cursor, shown.next, shown.total) if several else held[0].raw) + b"\n"
+            return listed(held, reading.cursor, shown.next, shown.total) if several else held[0].raw + b"\n"
         case Output.YAML:
             return yaml(listed(held, reading.cursor, shown.next, shown.total) if several else held[0].raw)
         case Output.NDJSON:

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import structlog
 import uvicorn
-from starlette.types import ASGIApp
 
 from kubemirror.errors import ConfigError
+from kubemirror.serve.application import Application
 from kubemirror.serve.context import Context
 from kubemirror.serve.protocol import HttpProtocol, WebSocketProtocol, connection_limit
 
@@ -88,11 +88,13 @@ def url_of(listening: socket.socket, host: str, *, tls: bool, root_path: str = "
 class Server(uvicorn.Server):
     """uvicorn, coming down in the order above."""
 
-    def __init__(self, app: ASGIApp, context: Context, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, app: Application, context: Context, listening: socket.socket, tls: ssl.SSLContext | None
+    ) -> None:
         settings = context.settings
         config = uvicorn.Config(
             app,
-            http=HttpProtocol,
+            http=partial(HttpProtocol, app.serving.lane),  # type: ignore[arg-type] # called, and that is all
             ws=WebSocketProtocol,
             ws_max_size=MAX_FRAME_BYTES,
             ws_max_queue=4,

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from kubemirror.serve.answers import Answers
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.context import Context
+from kubemirror.serve.fastlane import Lane
 from kubemirror.serve.pages import Pages
 from kubemirror.serve.problems import try_later
 from kubemirror.serve.traffic import Traffic
@@ -23,6 +24,10 @@ class Serving:
     answers: Answers = field(default_factory=Answers)
     traffic: Traffic = field(default_factory=Traffic)
     pages: Pages = field(default_factory=Pages)
+    lane: Lane = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.lane = Lane(self.context, self.traffic)
 
     def admit_stream(self) -> None:
         """Whether one more stream may be opened; 429 or 503 with Retry-After otherwise."""

@@ -11,6 +11,7 @@ import orjson
 import yaml as yaml_format
 
 from kubemirror.serve.forms import whole
+from kubemirror.serve.listing import Listing, listing
 from kubemirror.serve.resource_view import View
 from kubemirror.state.catalog import Resource
 from kubemirror.state.objects import Object
@@ -85,22 +86,23 @@ def names(resource: Resource, held: Sequence[Object]) -> bytes:
     return "".join(f"{kind}/{each.name}\n" for each in held).encode()
 
 
-def ndjson(held: Sequence[Object]) -> bytes:
+def ndjson(held: Sequence[Object]) -> bytes | Listing:
     """One object per line."""
-    return b"".join(whole(each) + b"\n" for each in held)
+    return listing(b"", [whole(each) for each in held], b"\n" if held else b"", b"\n")
 
 
-def listed(held: Sequence[Object], cursor: str, following: str, total: int) -> bytes:
+def listed(held: Sequence[Object], cursor: str, following: str, total: int) -> bytes | Listing:
     """A v1 List, as ``kubectl get -o json`` prints, with where to go on and the cursor to watch from."""
     metadata: dict[str, object] = {"resourceVersion": cursor}
     if following:
         metadata |= {"continue": following}
     head = b'{"apiVersion":"v1","kind":"List","metadata":%s,"items":[' % orjson.dumps(metadata)
-    return head + b",".join(each.raw for each in held) + b'],"total":%d}' % total
+    return listing(head, [each.raw for each in held], b'],"total":%d}\n' % total)
 
 
-def yaml(body: bytes) -> bytes:
+def yaml(body: bytes | Listing) -> bytes:
     """The same as YAML, keys in the order they have."""
+    body = body.whole() if isinstance(body, Listing) else body
     text: str = yaml_format.dump(
         orjson.loads(body), Dumper=_DUMPER, sort_keys=False, allow_unicode=True, default_flow_style=False, width=1 << 30
     )

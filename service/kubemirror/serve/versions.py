@@ -14,6 +14,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from kubemirror.serve.finishing import finish
+from kubemirror.serve.listing import listing
 from kubemirror.serve.reading import Reading, find, read
 from kubemirror.serve.routes import OneNamespace, get
 from kubemirror.serve.serving import AskedHere, Serving
@@ -143,7 +144,7 @@ def routes(serving: Serving) -> APIRouter:
             return item is not None and wanted(item)
 
         everything = selection.empty and wanted is None and query.namespace is None and reading.allowed is None
-        body = b"[" + b",".join(items.of(reading, wide=query.wide, keep=keep, everything=everything)) + b"]\n"
+        body = listing(b"[", items.of(reading, wide=query.wide, keep=keep, everything=everything), b"]\n")
         return finish(serving, asked, reading, body, media_type="application/json", route="/versions", headers=[])
 
     async def one(asked: AskedHere, namespace: str, name: str, query: Annotated[OneVersionQuery, Query()]) -> Response:

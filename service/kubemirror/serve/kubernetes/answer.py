@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 import orjson
 import yaml
+
+from kubemirror.serve.answers import Validity
+from kubemirror.serve.listing import PIECE_BYTES, WHOLE_BYTES, Listing
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -31,36 +34,6 @@ def warning(text: str) -> tuple[bytes, bytes]:
 # apiserver pkg/endpoints/handlers/responsewriters/writers.go: below this, gzip costs more than it saves.
 GZIP_LEAST_BYTES = 128 * 1024
 GZIP_LEVEL = 1
-# A body beyond this is made while it is sent, so that a slow reader holds one chunk and not the body.
-CHUNKED_LEAST_BYTES = 2 * 1024 * 1024
-CHUNK_BYTES = 128 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """A body that is a frame around items joined by commas; ``size`` estimates it in bytes."""
-
-    head: bytes
-    items: Iterable[bytes]
-    tail: bytes
-    size: int
-
-    def whole(self) -> bytes:
-        return self.head + b",".join(self.items) + self.tail
-
-    def chunks(self) -> Iterator[bytes]:
-        """The same bytes in pieces of about CHUNK_BYTES, each item made only when its piece is."""
-        pending, size = [self.head], len(self.head)
-        separator = b""
-        for item in self.items:
-            pending += (separator, item)
-            separator = b","
-            size += len(item) + 1
-            if size >= CHUNK_BYTES:
-                yield b"".join(pending)
-                pending, size = [], 0
-        pending.append(self.tail)
-        yield b"".join(pending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +45,7 @@ class Answer:
     content_type: str = "application/json"
     headers: Headers = field(default=(NO_CACHE,))
     raw: bool = False  # pass the body on as it is: not JSON of ours
+    validity: Validity | None = None  # where it may be given again as it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +66,11 @@ async def write(send: Send, answer: Answer, writing: Writing) -> None:
         body = body.whole() if isinstance(body, Listing) else body
         if writing.yaml:
             # Seconds for a long list: away from the loop.
-            body = await asyncio.to_thread(to_yaml, body) if len(body) > CHUNK_BYTES else to_yaml(body)
+            body = await asyncio.to_thread(to_yaml, body) if len(body) > PIECE_BYTES else to_yaml(body)
             content_type = "application/yaml"
         else:
             body = msgspec.json.format(body, indent=2) + b"\n"
-    elif isinstance(body, Listing) and body.size < CHUNKED_LEAST_BYTES:
+    elif isinstance(body, Listing) and body.size < WHOLE_BYTES:
         body = body.whole() + b"\n"
     elif isinstance(body, bytes) and not answer.raw:
         body += b"\n"

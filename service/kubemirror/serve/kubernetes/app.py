@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from random import uniform
-from typing import assert_never
+from typing import Any, assert_never
 
 import structlog
 
@@ -106,6 +106,9 @@ class KubernetesApp:
         except KubemirrorError as error:
             await self._refuse(request, error, send)
             return
+        asked: Any = scope.get("kubemirror.asked")  # the mirror's own; the demo has none
+        if asked is not None:
+            asked.validity = answer.validity
         await write(send, answer, request.writing(yaml=accepted.media_type == YAML, pretty=accepted.pretty))
 
     async def _refuse(self, request: Request, error: KubemirrorError, send: Send) -> None:
@@ -257,11 +260,12 @@ class KubernetesApp:
                 if resource.custom:
                     raise StatusError(500, "", "content is not a list")
                 raise _wrong_partial(accepted.transform.kind, "is not a list", resource, "")
-            return answer, accepted
+            return _until(answer, decision, caller), accepted
         options = list_options(request.query)
         selection = self._selection(options, resource, served.name)
         validate_list(options)
-        return await self._reads.collection(target, options, selection), accepted
+        answer = await self._reads.collection(target, options, selection)
+        return _until(answer, decision, caller), accepted
 
     def _watch(
         self,
@@ -474,6 +478,14 @@ class KubernetesApp:
                 raise status.forbidden(f'User "{caller.user}" cannot {method.lower()} path "{path}"')
             case _:
                 assert_never(decision)
+
+
+def _until(answer: Answer, decision: Allow, caller: Caller) -> Answer:
+    """The same, valid no longer than the decision and the credentials."""
+    validity = answer.validity
+    if validity is None:
+        return answer
+    return replace(answer, validity=replace(validity, until=min(validity.until, decision.until, caller.until)))
 
 
 def _forbidden(caller: Caller, attributes: ResourceAttributes, reason: str) -> StatusError:

@@ -9,18 +9,21 @@ consistently, upstream's current version is waited for first.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from kubemirror.errors import ExpiredError
 from kubemirror.serve import status
+from kubemirror.serve.answers import AGES_SECONDS, Validity
 from kubemirror.serve.context import Context
 from kubemirror.serve.kubernetes import continuation
-from kubemirror.serve.kubernetes.answer import NO_CACHE, Answer, Headers, Listing, warning
+from kubemirror.serve.kubernetes.answer import NO_CACHE, Answer, Headers, warning
 from kubemirror.serve.kubernetes.continuation import Continuation
 from kubemirror.serve.kubernetes.forms import Shape, View
 from kubemirror.serve.kubernetes.options import EXACT, ListOptions, resource_version
 from kubemirror.serve.kubernetes.rollback import EarlierStates
+from kubemirror.serve.listing import Listing
 from kubemirror.serve.waiting import fresh, resumable
 from kubemirror.state.catalog import Resource
 from kubemirror.state.events import Phase
@@ -54,16 +57,22 @@ class Reads:
         reader, resource = target.reader, target.resource
         reader.require_served()
         await self._freshen(target, version_text, resource_version(version_text, listing=False))
-        held = reader.get(name, target.namespace or "")
+        namespace = target.namespace or ""
+        held = reader.get(name, namespace)
         if held is None:
             raise status.not_found(resource.plural, resource.group, name)
-        return Answer(200, target.view.single(held, self._context.wall()), headers=self.headers(target))
+        body = target.view.single(held, self._context.wall())
+        validity = None
+        if self._repeatable(resource, version_text):
+            validity = self._validity(target, lambda: reader.get(name, namespace) is held)
+        return Answer(200, body, headers=self.headers(target), validity=validity)
 
     async def collection(self, target: Target, options: ListOptions, selection: Selection) -> Answer:
         """One page, or all."""
         reader = target.reader
         reader.require_served()
         token = _token(options)
+        validity: Validity | None = None
         version = resource_version(options.resource_version, listing=True)
         limit = max(options.limit, 0)
         journal = reader.journal
@@ -81,6 +90,8 @@ class Reads:
             journal = reader.journal
             snapshot = reader.snapshot(target.namespace)
             objects, version = snapshot.objects, snapshot.resource_version
+            if token is None and self._repeatable(target.resource, options.resource_version):
+                validity = self._validity(target, _unmoved(reader, target.namespace))
         inside = target.namespace is not None
         start = _position(objects, token.start, inside_namespace=inside) if token is not None else 0
         page, following = await _page(objects, start, limit, selection)
@@ -91,7 +102,8 @@ class Reads:
             more = continuation.after(objects[following - 1], version, inside_namespace=inside)
             if selection.empty:
                 remaining = len(objects) - following
-        return self._listing(target, page, version, more, remaining)
+        # A page that another one follows keeps the state that its token names: that is done once each time.
+        return self._listing(target, page, version, more, remaining, None if more else validity)
 
     def headers(self, target: Target) -> Headers:
         """What says how this may be cached, how old it may be, and that its version is deprecated."""
@@ -99,24 +111,51 @@ class Reads:
         served = target.resource.served(target.view.version)
         if served is not None and served.deprecation_warning:
             headers.append(warning(served.deprecation_warning))
-        reader = target.reader
+        return (*headers, *self._freshness(target.reader))
+
+    def _freshness(self, reader: Reader) -> list[tuple[bytes, bytes]]:
         if self._context.authoritative:
-            return tuple(headers)
-        if reader.phase is Phase.STALE:
-            age = max(int(self._context.clock() - reader.heard), 0)
-            headers += [(b"cache-status", b"kubemirror; hit; detail=STALE"), (b"age", b"%d" % age)]
-        else:
-            headers.append((b"cache-status", b"kubemirror; hit"))  # by this a mirror of this mirror knows it
-        return tuple(headers)
+            return []
+        if reader.phase is not Phase.STALE:
+            return [(b"cache-status", b"kubemirror; hit")]  # by this a mirror of this mirror knows it
+        age = max(int(self._context.clock() - reader.heard), 0)
+        return [(b"cache-status", b"kubemirror; hit; detail=STALE"), (b"age", b"%d" % age)]
+
+    def _repeatable(self, resource: Resource, version_text: str) -> bool:
+        """Whether the newest state at hand is all that is asked for."""
+        return version_text == "0" or (not version_text and not self._consistent(resource))
+
+    def _validity(self, target: Target, unmoved: Callable[[], bool]) -> Validity:
+        """Of an answer made now. unmoved: whether what it shows is still what would be shown."""
+        reader, catalog = target.reader, self._context.catalog
+
+        def stamp() -> tuple[object, ...]:
+            return catalog.version, reader.phase, reader.epoch, reader.columns_version
+
+        made = stamp()
+        ages = target.view.form.shape is Shape.TABLE and target.view.printer is not None and target.view.printer.ages
+        return Validity(
+            current=lambda: stamp() == made and unmoved(),
+            freshness=lambda: self._freshness(reader),
+            until=asyncio.get_running_loop().time() + AGES_SECONDS if ages else inf,
+            readers=(reader,),
+        )
 
     def _listing(
-        self, target: Target, page: Sequence[Object], version: int, more: str, remaining: int | None
+        self,
+        target: Target,
+        page: Sequence[Object],
+        version: int,
+        more: str,
+        remaining: int | None,
+        validity: Validity | None,
     ) -> Answer:
         view = target.view
         head, tail = view.frame(version, empty=not page, continue_token=more, remaining=remaining)
         now = self._context.wall()
         size = sum(len(held.raw) for held in page) if view.form.shape is Shape.OBJECT else 1500 * len(page)
-        return Answer(200, Listing(head, _items(view, page, now), tail, size), headers=self.headers(target))
+        body = Listing(head, _items(view, page, now), tail, size)
+        return Answer(200, body, headers=self.headers(target), validity=validity)
 
     async def _freshen(self, target: Target, text: str, version: int) -> None:
         reader = target.reader
@@ -142,6 +181,12 @@ class Reads:
             if entry is not None and entry.resource.name == resource.name:
                 return True
         return False
+
+
+def _unmoved(reader: Reader, namespace: str | None) -> Callable[[], bool]:
+    """Whether a list made now would be made again: it tells the store's resourceVersion too."""
+    made = reader.version(namespace), reader.resource_version
+    return lambda: (reader.version(namespace), reader.resource_version) == made
 
 
 def _token(options: ListOptions) -> Continuation | None:

@@ -9,9 +9,8 @@ from functools import cached_property
 from kubemirror.serve.kubernetes.answer import Scope, Writing
 from kubemirror.serve.kubernetes.options import parse_query
 from kubemirror.serve.negotiation import JSON, YAML, negotiate
+from kubemirror.serve.variant import PEOPLES_AGENTS
 
-# Browsers and command line tools get indented answers (apiserver responsewriters/writers.go).
-_PEOPLES_AGENTS = ("curl", "Wget", "Mozilla/5.0")
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 
 
@@ -66,7 +65,8 @@ class Request:
         if asked:
             pretty = pretty or asked in _TRUE
         else:
-            pretty = pretty or self.headers.get(b"user-agent", b"").decode("latin-1").startswith(_PEOPLES_AGENTS)
+            # Browsers and command line tools get indented answers (apiserver responsewriters/writers.go).
+            pretty = pretty or self.headers.get(b"user-agent", b"").decode("latin-1").startswith(PEOPLES_AGENTS)
         encodings = self.headers.get(b"accept-encoding", b"").decode("latin-1")
         gzip = any(part.split(";", 1)[0].strip() == "gzip" for part in encodings.split(","))
         return Writing(head=self.method == "HEAD", gzip=gzip, pretty=pretty, yaml=yaml)
