@@ -182,6 +182,7 @@ class Cluster:
             wall=lambda: 1767225600.0 + 3600,
         )
         self.app = kubernetes_app(self.context)
+        self.lanes: httpx.AsyncBaseTransport | None = None
 
     def add(self, resource: Resource, *namespaces: str) -> Store:
         """A store for the resource; with namespaces, one each (the first is returned)."""
@@ -191,6 +192,9 @@ class Cluster:
 
     async def get(self, path: str, *, accept: str = "application/json", method: str = "GET", **more: Any) -> Any:
         headers = {"accept": accept, "user-agent": "test", "accept-encoding": "identity", **more.pop("headers", {})}
+        if self.lanes is not None:
+            url = f"http://localhost{path}"
+            return await self.lanes.handle_async_request(httpx.Request(method, url, headers=headers, **more))
         async with httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://mirror") as client:
             return await client.request(method, path, headers=headers, **more)
 

@@ -1,13 +1,22 @@
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from tests.api.cluster import DEPLOYMENTS, NAMESPACES, PODS, WIDGETS, Cluster, Store
+from tests.serve.lanes import BothLanes
 
 
-@pytest.fixture
-def cluster() -> Cluster:
-    return Cluster()
+@pytest.fixture(params=["asgi", "lanes"])
+async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
+    """Asked through the Kubernetes app alone, and over a socket through both lanes of the whole server."""
+    made = Cluster()
+    if request.param == "lanes":
+        made.lanes = BothLanes(made.context)
+    yield made
+    if made.lanes is not None:
+        await made.lanes.aclose()
 
 
 @pytest.fixture

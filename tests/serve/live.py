@@ -11,7 +11,7 @@ import httpx
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
 
-from kubemirror.serve.application import application
+from kubemirror.serve.application import Application, application
 from kubemirror.serve.server import Server, listen
 from tests.serve.world import World
 
@@ -25,6 +25,7 @@ class Live:
     server: Server
     address: str
     serving: asyncio.Task[None]
+    app: Application
 
     @property
     def url(self) -> str:
@@ -77,11 +78,12 @@ async def running(world: World) -> AsyncIterator[Live]:
     """Serve ``world`` until the block ends."""
     listening = listen("127.0.0.1", 0)
     port = listening.getsockname()[1]
-    server = Server(application(world.context), world.context, listening, None)
-    serving = asyncio.create_task(server.run_until_stopped(), name="server")
+    app = application(world.context)
+    server = Server(app, world.context, listening, None)
+    task = asyncio.create_task(server.run_until_stopped(), name="server")
     try:
-        yield Live(server, f"127.0.0.1:{port}", serving)
+        yield Live(server, f"127.0.0.1:{port}", task, app)
     finally:
         server.should_exit = True
         world.context.lifecycle.close()
-        await asyncio.wait_for(serving, 10)
+        await asyncio.wait_for(task, 10)

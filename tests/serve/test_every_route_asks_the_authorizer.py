@@ -167,7 +167,7 @@ async def test_finished_answers_are_not_shared_between_callers(asking: Asking) -
     assert codes == [200, 403, 200, 403]
 
 
-async def test_a_finished_answer_expires_with_its_decision(asking: Asking) -> None:
+async def test_a_finished_answer_expires_with_its_decision(directly: Asking) -> None:
     answers: list[Decision] = [Allow(until=0.0), Deny("withdrawn")]
 
     class Once:
@@ -178,7 +178,7 @@ async def test_a_finished_answer_expires_with_its_decision(asking: Asking) -> No
 
     world = World(authorizer=Once())
     world.mirror().sync()
-    client = asking(world)
+    client = directly(world)
 
     codes = [(await client.get("/versions")).status_code for _ in range(2)]
 

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from kubemirror.serve.metrics import MirrorCollector
 from kubemirror.serve.serving import Serving
 from kubemirror.state.events import Phase
+from tests.serve.conftest import Asking
 from tests.serve.world import NODES, World
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -96,7 +97,8 @@ async def test_the_reflector_is_told_under_the_names_that_client_go_has(client: 
     assert await value(client, "kubemirror_backoff_seconds", resource="deployments.apps") == 0.8
 
 
-async def test_requests_are_counted_by_route_template_and_never_by_path(client: httpx.AsyncClient) -> None:
+async def test_requests_are_counted_by_route_template_and_never_by_path(world: World, directly: Asking) -> None:
+    client = directly(world)
     await client.get("/versions/canary-namespace/canary-object")
     await client.get("/versions/canary-namespace/canary-object")  # from finished bytes
     await client.get("/resources/deployments/canary-namespace/canary-object")

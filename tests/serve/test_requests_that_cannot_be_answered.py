@@ -7,6 +7,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from kubemirror.state.events import Phase
+from tests.serve.conftest import Asking
 from tests.serve.world import World
 
 CURL = {"user-agent": "curl/8.5", "accept": "*/*"}
@@ -181,7 +182,9 @@ async def test_a_resource_refused_to_the_mirror_is_403_with_the_remedy(world: Wo
         assert "web" not in answer.text.replace("/web", "")
 
 
-async def test_a_bug_is_a_500_without_a_traceback(world: World, client: httpx.AsyncClient) -> None:
+async def test_a_bug_is_a_500_without_a_traceback(world: World, directly: Asking) -> None:
+    client = directly(world)
+
     async def broken(name: str | None) -> list[str]:
         raise ZeroDivisionError("secret detail")
 
