@@ -1,4 +1,4 @@
-"""A response is given again while everything it was made from stands still: stores, columns, catalog, decision, time."""
+"""A response is given again while everything it was made from stands still: stores, catalog, decision, time."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from kubemirror.serve.traffic import Traffic
 from kubemirror.serve.variant import FAMILIES, READ, variant_of, visible
 from kubemirror.settings import Settings
 from kubemirror.state.events import Columns, Phase
+from tests.serve.lanes import BothLanes
 from tests.serve.live import Live, running
 from tests.serve.world import NODES, Store, World
 
@@ -200,11 +201,8 @@ async def test_who_holds_it_is_told_so_fast(client: Client) -> None:
 
 
 async def test_pages_of_a_list_and_waits_for_a_version_are_not_kept(client: Client) -> None:
-    for path in (
-        f"{LIST}?limit=1&resourceVersion=100",
-        f"{LIST}?resourceVersion=100",
-        "/apis/apps/v1/deployments?limit=1",
-    ):
+    everywhere = "/apis/apps/v1/deployments"
+    for path in (f"{LIST}?limit=1&resourceVersion=100", f"{LIST}?resourceVersion=100", f"{everywhere}?limit=1"):
         await client.get(path)
         assert (await client.get(path))[0] is False
 
@@ -244,6 +242,14 @@ async def test_both_lanes_are_counted_alike(client: Client) -> None:
     assert sum(traffic.buckets["/versions/{namespace}/{name}"]) == 3
     assert traffic.seconds["/versions/{namespace}/{name}"] > 0
     assert traffic.fast == 3
+
+
+async def test_the_whole_suite_asks_through_both_lanes(world: World, store: Store) -> None:
+    lanes = BothLanes(world.context)
+    async with httpx.AsyncClient(transport=lanes, base_url="http://localhost") as client:
+        for path in (ONE, ALL, OBJECT, LIST):
+            await client.get(path)
+        assert lanes.twice == 4
 
 
 async def test_large_answers_are_sent_in_pieces_and_never_held_whole() -> None:

@@ -121,7 +121,7 @@ async def test_pipelined_requests_are_answered_in_their_order(live: Live, connec
 async def test_a_fast_answer_waits_for_the_slow_one_before_it(live: Live, connection: Connection, store: Store) -> None:
     body = await connection.get(ONE)
     connection.write(connection.request(NOT_YET), connection.request(ONE))
-    while not live.server.server_state.tasks:
+    while not live.server.server_state.tasks:  # noqa: ASYNC110 - uvicorn tells nobody
         await asyncio.sleep(0)
     connection.write(connection.request(ONE))
     store.bookmark(200)
@@ -301,7 +301,7 @@ async def test_a_reader_that_does_not_read_costs_one_answer_and_not_all(world: W
         size = len(await connection.get(ALL))
         connection.write(*(connection.request(ALL) for _ in range(requests)))
         protocol = protocol_of(live)
-        while not protocol.flow.write_paused:
+        while not protocol.flow.write_paused:  # noqa: ASYNC110 - uvicorn tells nobody
             await asyncio.sleep(0)
         for _ in range(200):  # everything that can go on has gone on
             await asyncio.sleep(0)

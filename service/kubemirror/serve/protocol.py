@@ -91,7 +91,8 @@ class HttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
-        if self._between and self._resting:
+        cycle = self.cycle
+        if self._between and (cycle is None or cycle.response_complete):  # type: ignore[redundant-expr] # see _resting
             data = self._answer_known(data)
             if not data:
                 return

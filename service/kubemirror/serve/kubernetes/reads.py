@@ -90,8 +90,9 @@ class Reads:
             journal = reader.journal
             snapshot = reader.snapshot(target.namespace)
             objects, version = snapshot.objects, snapshot.resource_version
-            if token is None and self._repeatable(target.resource, options.resource_version):
-                validity = self._validity(target, _unmoved(reader, target.namespace))
+            newest = token is None and self._repeatable(target.resource, options.resource_version)
+            if newest and not journal.gap_is_open:
+                validity = self._validity(target, _unmoved(reader))
         inside = target.namespace is not None
         start = _position(objects, token.start, inside_namespace=inside) if token is not None else 0
         page, following = await _page(objects, start, limit, selection)
@@ -183,10 +184,10 @@ class Reads:
         return False
 
 
-def _unmoved(reader: Reader, namespace: str | None) -> Callable[[], bool]:
-    """Whether a list made now would be made again: it tells the store's resourceVersion too."""
-    made = reader.version(namespace), reader.resource_version
-    return lambda: (reader.version(namespace), reader.resource_version) == made
+def _unmoved(reader: Reader) -> Callable[[], bool]:
+    """Whether a list made now would be made again: it tells the store's resourceVersion, so the store's version."""
+    made = reader.version(), reader.resource_version
+    return lambda: (reader.version(), reader.resource_version) == made
 
 
 def _token(options: ListOptions) -> Continuation | None:
