@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from tests.ship.conftest import DemoMirror
@@ -28,3 +31,13 @@ def test_what_only_other_commands_need_is_not_imported(imported: list[str]) -> N
     tools = {"pytest", "hypothesis", "cryptography", "trustme", "httpx"}
 
     assert {name for name in imported if name.partition(".")[0] in tools} == set()
+
+
+def test_a_mirror_of_a_real_cluster_holds_neither_demo_nor_client() -> None:
+    program = "import sys, kubemirror.__main__, kubemirror.app; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    loaded = done.stdout.split()
+
+    assert "kubemirror.serve.fastlane" in loaded
+    assert [name for name in loaded if name.startswith(("kubemirror.demo", "kubemirror.client"))] == []
+    assert [name for name in loaded if name.startswith(UNWANTED)] == []
