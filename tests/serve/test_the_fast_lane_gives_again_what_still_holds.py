@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -153,6 +154,20 @@ async def test_ages_are_a_second_old_at_most(client: Client) -> None:
         kept = [entry for entry in client.live.app.serving.lane._entries if path.encode() in entry.line]
 
         assert 0 < min(entry.until for entry in kept) - loop.time() <= 1.0
+
+
+async def test_what_has_passed_its_time_is_made_anew(client: Client) -> None:
+    await client.lanes(LIST, **TABLE)
+    made = len(client.live.app.serving.lane)
+    (protocol,) = client.live.server.server_state.connections
+    loop: Any = asyncio.get_running_loop()
+    later = SimpleNamespace(time=lambda: loop.time() + 1.1, call_later=loop.call_later, create_task=loop.create_task)
+    protocol.loop = later  # type: ignore[union-attr,assignment]
+    entry = next(iter(client.live.app.serving.lane._entries))
+
+    assert made == 1
+    assert (await client.get(LIST, **TABLE))[0] is False
+    assert next(iter(client.live.app.serving.lane._entries)) is not entry
 
 
 async def test_a_decision_and_the_credentials_end_it(store: Store) -> None:
@@ -388,6 +403,24 @@ def test_known_heads_are_bounded(world: World) -> None:
 
     assert len(heads) == 1024
     assert max(map(len, heads)) < 100
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b" HTTP/1.1\r\nHost: a\nX: b\r\n\r\n",
+        b" HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n",
+        b" HTTP/1.1\r\nHost: a\r\nX: b\rc\r\n\r\n",
+        b" HTTP/1.1\nHost: a\r\nX: b\r\n\r\n",
+        b" HTTP/1.0\r\nHost: a\r\nX: b\r\n\r\n",
+        b" HTTP/1.1\r\nHost: a\n\nGET / HTTP/1.1\r\nHost: a\r\nX: b\r\n\r\n",
+    ],
+)
+def test_a_head_whose_lines_are_not_its_fields_is_not_learned(world: World, head: bytes) -> None:
+    heads: dict[bytes, Variant] = {}
+    Lane(world.context, Traffic()).learn(heads, head, 2, Variant())
+
+    assert heads == {}
 
 
 def test_nothing_is_kept_where_memory_is_nearly_used_up(world: World) -> None:
