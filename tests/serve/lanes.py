@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from math import inf
 
 import httpx
 
@@ -32,17 +33,21 @@ class BothLanes(httpx.AsyncBaseTransport):
         body = await request.aread()
         line = request.method.encode() + b" " + request.url.raw_path
         first = await self._over_socket(request, body)
-        if not self._lane.holds(line):
+        kept = [entry for entry in self._lane._entries if entry.line == line]
+        if not kept:
             return first
         fast = self._app.serving.traffic.fast
         second = await self._over_socket(request, body)
         if self._app.serving.traffic.fast == fast:
             return second  # kept for another variant, or not valid any more
         self.twice += 1
+        assert facts(second) == facts(first)
+        assert second.content == first.content
+        if any(entry.until < inf for entry in kept):
+            return second  # it tells ages: made anew it may tell others
         direct = await self._direct.handle_async_request(request)
         told = await direct.aread()
-        assert facts(second) == facts(first) == facts(direct)
-        assert second.content == first.content
+        assert facts(second) == facts(direct)
         assert request.method == "HEAD" or second.content == told
         return second
 

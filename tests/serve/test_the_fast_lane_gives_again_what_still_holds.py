@@ -150,14 +150,15 @@ async def test_how_long_upstream_is_lost_is_told_by_the_second() -> None:
 async def test_ages_are_a_second_old_at_most(client: Client) -> None:
     loop = asyncio.get_running_loop()
     for path, headers in (("/resources/deployments?output=table", {}), (LIST, TABLE), (OBJECT, TABLE)):
-        await client.lanes(path, **headers)
+        await client.get(path, **headers)
         kept = [entry for entry in client.live.app.serving.lane._entries if path.encode() in entry.line]
 
-        assert 0 < min(entry.until for entry in kept) - loop.time() <= 1.0
+        assert min(entry.until for entry in kept) - loop.time() <= 1.0
 
 
 async def test_what_has_passed_its_time_is_made_anew(client: Client) -> None:
-    await client.lanes(LIST, **TABLE)
+    for _ in range(2):
+        await client.get(LIST, **TABLE)
     made = len(client.live.app.serving.lane)
     (protocol,) = client.live.server.server_state.connections
     loop: Any = asyncio.get_running_loop()

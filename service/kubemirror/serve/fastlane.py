@@ -100,10 +100,6 @@ class Lane:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def holds(self, line: bytes) -> bool:
-        """Whether any variant of ``line`` is kept, valid or not; for tests."""
-        return any(entry.line == line for entry in self._entries)
-
     def heads(self, connection: Hashable) -> dict[bytes, Variant]:
         """The known heads of connections of one kind."""
         return self._heads.setdefault(connection, {})
