@@ -72,9 +72,18 @@ class Mirrored:
                         cancel()
 
     async def reaches(self, name: str, resource_version: str, *, seconds: float = PATIENCE_SECONDS) -> Reader:
-        """Wait until the store knows of everything up to ``resource_version``."""
+        """Wait until the store knows of a write that was answered with ``resource_version``."""
         wanted = int(resource_version)
         await self.until(lambda: self.held(name).resource_version >= wanted, seconds=seconds)
+        return self.held(name)
+
+    async def equals(self, name: str, listed: Mapping[str, Any], namespace: str | None = None) -> Reader:
+        """Wait until the store (or its ``namespace``) holds what was listed.
+
+        Not by the list's resourceVersion: that is the newest of all resources, which a store hears of in a bookmark.
+        """
+        wanted = digest_of(listed)
+        await self.until(lambda: self.held(name).digest(namespace) == wanted)
         return self.held(name)
 
     # -- what is served ---------------------------------------------------------------------------------

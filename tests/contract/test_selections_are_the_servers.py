@@ -55,8 +55,7 @@ async def fill(server: Server, namespace: str) -> str:
 async def test_a_selected_list(server: Server, mirrored: Mirrored, namespace: str, query: dict[str, str]) -> None:
     path = await fill(server, namespace)
     theirs = await server("GET", path, **query)
-    newest = (await server.done("GET", path))["metadata"]["resourceVersion"]
-    await mirrored.reaches("deployments.apps", newest)
+    await mirrored.equals("deployments.apps", await server.done("GET", path), namespace)
 
     ours = await mirrored.get(path, **query)
 
@@ -74,8 +73,9 @@ async def test_a_selected_watch_tells_what_enters_and_leaves(
     server: Server, mirrored: Mirrored, namespace: str
 ) -> None:
     path = await fill(server, namespace)
-    newest = (await server.done("GET", path))["metadata"]["resourceVersion"]
-    await mirrored.reaches("deployments.apps", newest)
+    listed = await server.done("GET", path)
+    await mirrored.equals("deployments.apps", listed, namespace)
+    newest = max((item["metadata"]["resourceVersion"] for item in listed["items"]), key=int)
     selected = {"labelSelector": "app=web", "resourceVersion": newest}
 
     async with (
