@@ -22,21 +22,13 @@ hypothesis.settings.load_profile("kubemirror")
 # Else pytest-asyncio, which puts back the loop it found, makes one to find (Python 3.11) and never closes it.
 asyncio.set_event_loop(None)
 
-SERVERS = ("demo", "real")
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--server",
-        choices=SERVERS,
+        choices=("demo", "real"),
         help="run what is tested against both servers on one of them only: the demo cluster, or a real control plane",
     )
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "server" in metafunc.fixturenames:
-        chosen = metafunc.config.getoption("--server")
-        metafunc.parametrize("server", [chosen] if chosen else SERVERS, indirect=True)
 
 
 @pytest.fixture
@@ -63,7 +55,7 @@ def _control_plane(*, full: bool) -> Iterator[ControlPlane]:
         with ControlPlane(full=full) as plane:
             yield plane
     except ProgramError as error:
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
 @pytest.fixture(scope="session")

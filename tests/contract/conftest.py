@@ -10,6 +10,12 @@ from tests.contract.mirrored import Mirrored, mirror_of
 from tests.contract.servers import Demo, Real, Server
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "server" in metafunc.fixturenames:
+        chosen = metafunc.config.getoption("--server")
+        metafunc.parametrize("server", [chosen] if chosen else ("demo", "real"), indirect=True)
+
+
 @pytest.fixture
 async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Server]:
     """The demo cluster without a life of its own, fresh; or the real one that all tests share."""
