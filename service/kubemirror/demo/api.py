@@ -248,7 +248,7 @@ class _Api:
     # -- both -------------------------------------------------------------------------------------------
 
     def _encoded(self, shelf: Shelf, obj: Fields) -> bytes:
-        return shelf.encode(obj) if obj["kind"] == shelf.resource.kind else orjson.dumps(obj)
+        return shelf.encode(obj) if obj["kind"] == shelf.resource.kind else go_json(obj)
 
     def _shelf(self, path: ResourcePath) -> tuple[Shelf, ServedVersion] | None:
         found = self._cluster.catalog.resolve(path.group, path.version, path.resource)

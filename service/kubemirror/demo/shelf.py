@@ -10,6 +10,7 @@ import orjson
 from kubemirror.demo.cells import CellPrinter, cell_printer
 from kubemirror.demo.definitions import resource_of
 from kubemirror.demo.kinds import Kind
+from kubemirror.serve.status import go_json
 from kubemirror.state.catalog import ALL_NAMESPACES, Entry, Resource
 from kubemirror.state.events import Apply, Bookmark, Columns, Delete, Init, InitApply, InitDone, Phase, PhaseChange
 from kubemirror.state.objects import Object, plain, with_resource_version
@@ -77,7 +78,7 @@ class Shelf:
 
     def encode(self, obj: Fields) -> bytes:
         """The object's JSON, as the API server answers it."""
-        return orjson.dumps(obj, option=orjson.OPT_SORT_KEYS if self.resource.custom else 0)
+        return go_json(obj, sort_keys=self.resource.custom)
 
     def object(self, obj: Fields) -> Object:
         """What the store holds for ``obj`` (fields in order, resourceVersion given)."""

@@ -111,6 +111,10 @@ class Body:
         if content.exception() is None:
             # aiohttp forgets whoever waits in a stream that we end ourselves.
             content.set_exception(aiohttp.ClientConnectionError("closed by us"))
+        connection = self._response.connection
+        if connection is not None and connection.transport is not None:
+            # Else TLS says goodbye first and waits for the answer, which nobody is there to see once we have ended.
+            connection.transport.abort()
         self._response.close()
 
 

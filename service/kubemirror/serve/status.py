@@ -38,9 +38,9 @@ CONTINUE_EXPIRED = (
 )
 
 
-def go_json(value: object) -> bytes:
+def go_json(value: object, *, sort_keys: bool = False) -> bytes:
     """``value`` as Go's encoder writes it: ``<``, ``>``, ``&`` and the two line separators escaped."""
-    body = orjson.dumps(value)
+    body = orjson.dumps(value, option=orjson.OPT_SORT_KEYS if sort_keys else 0)
     if b"<" in body or b">" in body or b"&" in body:
         body = body.replace(b"<", b"\\u003c").replace(b">", b"\\u003e").replace(b"&", b"\\u0026")
     if b"\xe2\x80" in body:

@@ -1,0 +1,166 @@
+"""The two servers behind one face: requests as a client sends them, and the levers that HTTP does not offer."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import ssl
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from kubemirror.demo.server import DemoServer, kubeconfig_of
+from kubemirror.demo.users import ADMIN_TOKEN
+from tests.cluster.control_plane import ControlPlane
+
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+# The real server is shared by all tests of a session: each has names of its own.
+_numbers = itertools.count(1)
+
+
+class Server(ABC):
+    """An API server. A request is the admin's unless it is given another token."""
+
+    def __init__(self, url: str, folder: Path, verify: ssl.SSLContext | bool) -> None:
+        self.url = url
+        self._folder = folder
+        self._client = httpx.AsyncClient(base_url=url, verify=verify, timeout=30, trust_env=False)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def __call__(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        token: str = ADMIN_TOKEN,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+        **query: str,
+    ) -> httpx.Response:
+        """The answer, whatever its code."""
+        return await self._client.request(
+            method,
+            path,
+            params=query or None,
+            content=None if body is None else json.dumps(body).encode(),
+            headers=_headers(token, accept, content_type),
+        )
+
+    async def done(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
+        """The decoded body of an answer that must be a success."""
+        answer = await self(method, path, body, **more)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    async def patch(self, path: str, patch: Any, content_type: str = MERGE_PATCH, **query: str) -> Any:
+        return await self.done("PATCH", path, patch, content_type=content_type, **query)
+
+    @asynccontextmanager
+    async def watch(self, path: str, *, accept: str = "application/json", **query: str) -> AsyncIterator[Events]:
+        """The events of a watch, from its answer's headers on."""
+        params = {"watch": "1", **query}
+        headers = _headers(ADMIN_TOKEN, accept, "application/json")
+        async with self._client.stream("GET", path, params=params, headers=headers) as answer:
+            assert answer.is_success, (await answer.aread()).decode()
+            yield Events(answer)
+
+    async def namespace(self) -> str:
+        """A new one."""
+        name = f"contract-{next(_numbers)}"
+        await self.done("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+        return name
+
+    def group(self) -> str:
+        """An API group that no other test defines anything in."""
+        return f"contract-{next(_numbers)}.example.dev"
+
+    @abstractmethod
+    def kubeconfig(self, token: str) -> Path:
+        """One of the user with ``token``."""
+
+    @abstractmethod
+    async def forbid(self, resource: str) -> None:
+        """Take the right to read ``resource`` from all but admins."""
+
+    @abstractmethod
+    async def permit(self, resource: str) -> None:
+        """Give it back."""
+
+
+class Events:
+    def __init__(self, answer: httpx.Response) -> None:
+        self._lines = answer.aiter_lines()
+
+    async def next(self) -> dict[str, Any]:
+        event: dict[str, Any] = json.loads(await anext(self._lines))
+        return event
+
+    async def take(self, count: int) -> list[dict[str, Any]]:
+        return [await self.next() for _ in range(count)]
+
+
+class Demo(Server):
+    def __init__(self, demo: DemoServer, folder: Path) -> None:
+        super().__init__(demo.url, folder, verify=False)
+        self.demo = demo
+
+    def kubeconfig(self, token: str) -> Path:
+        path = self._folder / f"{token}.kubeconfig"
+        path.write_text(kubeconfig_of(self.url, token=token))
+        return path
+
+    async def forbid(self, resource: str) -> None:
+        self.demo.faults.forbid(resource)
+
+    async def permit(self, resource: str) -> None:
+        self.demo.faults.permit(resource)
+
+
+class Real(Server):
+    """RBAC knows no "all but": whoever reads everything is given the rest by name for as long as one is forbidden."""
+
+    ROLE = "/apis/rbac.authorization.k8s.io/v1/clusterroles/tests-read"
+
+    def __init__(self, plane: ControlPlane, folder: Path) -> None:
+        super().__init__(plane.url, folder, verify=ssl.create_default_context(cafile=str(plane.certificate)))
+        self.plane = plane
+
+    def kubeconfig(self, token: str) -> Path:
+        path = self._folder / f"{token}.kubeconfig"
+        self.plane.write_kubeconfig(path, token=token)
+        return path
+
+    async def forbid(self, resource: str) -> None:
+        group = resource.partition(".")[2]
+        groups = {each["name"] for each in (await self.done("GET", "/apis"))["groups"]} | {""}
+        await self._rules([{"apiGroups": sorted(groups - {group}), "resources": ["*"], "verbs": _READ}])
+
+    async def permit(self, resource: str) -> None:
+        await self._rules([{"apiGroups": ["*"], "resources": ["*"], "verbs": _READ}])
+
+    async def _rules(self, rules: list[dict[str, Any]]) -> None:
+        await self.patch(self.ROLE, {"rules": rules})
+
+
+_READ = ["get", "list", "watch"]
+
+
+def _headers(token: str, accept: str, content_type: str) -> Mapping[str, str]:
+    return {
+        "authorization": f"Bearer {token}",
+        "accept": accept,
+        "content-type": content_type,
+        "accept-encoding": "identity",
+        "user-agent": "tests/1.0",
+    }

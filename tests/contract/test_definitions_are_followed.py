@@ -1,0 +1,203 @@
+"""Custom resources come, change and go while a mirror runs: all of a definition's life, on either server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+
+from kubemirror.errors import DeniedError, ExpiredError, GoneError
+from kubemirror.state.events import Phase
+from kubemirror.state.journal import ChangeType
+from kubemirror.state.store import Reader
+from tests.contract.mirrored import Mirrored
+from tests.contract.objects import COLOR, V1, V2, bar, definition
+from tests.contract.servers import DEFINITIONS, TABLE, Server
+
+# The promise, of a definition that is Established; the rest of what is waited for is not timed so closely.
+PROMISED_SECONDS = 2.0
+
+
+class Bars:
+    """A definition of bars in a group of its own."""
+
+    def __init__(self, mirrored: Mirrored, group: str, namespace: str) -> None:
+        self.mirrored = mirrored
+        self.server = mirrored.server
+        self.group = group
+        self.name = f"bars.{group}"
+        self.namespace = namespace
+
+    async def define(self, *versions: dict[str, Any]) -> None:
+        """Until it is Established, as its status says."""
+        await self.server.done("POST", DEFINITIONS, definition(self.group, *versions))
+        async with self.server.watch(DEFINITIONS, fieldSelector=f"metadata.name={self.name}") as events:
+            while not established((await events.next())["object"]):
+                pass
+
+    async def redefine(self, *versions: dict[str, Any]) -> None:
+        await self.server.patch(f"{DEFINITIONS}/{self.name}", {"spec": {"versions": list(versions)}})
+
+    async def undefine(self) -> None:
+        await self.server.done("DELETE", f"{DEFINITIONS}/{self.name}")
+
+    def path(self, version: str = "v1") -> str:
+        return f"/apis/{self.group}/{version}/namespaces/{self.namespace}/bars"
+
+    async def create(self, *names: str) -> None:
+        for name in names:
+            answer = await self.server("POST", self.path(), bar(self.group, name))
+            assert answer.is_success, answer.text
+
+    async def synced(self, count: int, **more: Any) -> Reader:
+        mirrored = self.mirrored
+        await mirrored.until(lambda: mirrored.synced(self.name) and len(mirrored.held(self.name)) == count, **more)
+        return mirrored.held(self.name)
+
+
+def established(obj: dict[str, Any]) -> bool:
+    conditions = obj.get("status", {}).get("conditions") or []
+    return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
+
+
+@pytest.fixture
+async def bars(mirrored: Mirrored, namespace: str) -> AsyncIterator[Bars]:
+    bars = Bars(mirrored, mirrored.server.group(), namespace)
+    yield bars
+    answer = await bars.server("DELETE", f"{DEFINITIONS}/{bars.name}")
+    assert answer.status_code in (200, 404), answer.text
+
+
+async def test_a_new_definition_and_its_instances_are_there_within_two_seconds(bars: Bars) -> None:
+    await bars.define({**V1, "additionalPrinterColumns": [COLOR]})
+    await bars.synced(0, seconds=PROMISED_SECONDS)
+    await bars.create("a")
+
+    reader = await bars.synced(1)
+
+    (held,) = reader.snapshot().objects
+    assert orjson.loads(held.cells)[:2] == ["a", "red"]
+    assert bars.mirrored.catalog.find(f"bar.{bars.group}") is bars.mirrored.catalog.get(bars.name)
+
+
+async def test_tables_of_instances_are_the_servers(bars: Bars) -> None:
+    await bars.define({**V1, "additionalPrinterColumns": [COLOR]})
+    await bars.synced(0)
+    await bars.create("a", "b")
+    await bars.synced(2)
+
+    ours = (await bars.mirrored.get(bars.path(), accept=TABLE)).json()
+    theirs = (await bars.server("GET", bars.path(), accept=TABLE)).json()
+
+    assert ours["columnDefinitions"] == theirs["columnDefinitions"]
+    assert (
+        [row["cells"] for row in ours["rows"]]
+        == [row["cells"] for row in theirs["rows"]]
+        == [["a", "red"], ["b", "red"]]
+    )
+
+
+async def test_changed_columns_are_printed_anew_and_no_stream_notices(bars: Bars) -> None:
+    await bars.define()
+    await bars.synced(0)
+    await bars.create("a")
+    reader = await bars.synced(1)
+    position = reader.subscribe(reader.resource_version, lambda: None)
+
+    await bars.redefine({**V1, "additionalPrinterColumns": [COLOR]})
+    await bars.mirrored.until(lambda: b"red" in reader.snapshot().objects[0].cells)
+
+    assert b"Color" in reader.columns
+    assert position.read() == []
+
+
+async def test_a_version_that_goes_ends_the_streams_with_410(bars: Bars) -> None:
+    await bars.define(V1, V2)
+    await bars.synced(0)
+    await bars.create("a")
+    before = await bars.synced(1)
+    position = before.subscribe(before.resource_version, lambda: None)
+    assert orjson.loads(before.snapshot().objects[0].raw)["apiVersion"] == f"{bars.group}/v2"
+
+    await bars.redefine(V1, {**V2, "served": False})
+    mirrored = bars.mirrored
+    await mirrored.until(lambda: mirrored.reader(bars.name) is not before and mirrored.synced(bars.name))
+
+    with pytest.raises(ExpiredError):
+        position.read()
+    (held,) = (await bars.synced(1)).snapshot().objects
+    assert orjson.loads(held.raw)["apiVersion"] == f"{bars.group}/v1"
+
+
+async def test_a_deleted_definition_takes_its_instances_along_and_may_come_back(bars: Bars) -> None:
+    await bars.define()
+    await bars.synced(0)
+    await bars.create("a", "b")
+    reader = await bars.synced(2)
+    position = reader.subscribe(reader.resource_version, lambda: None)
+
+    await bars.undefine()
+    await bars.mirrored.until(lambda: bars.name not in bars.mirrored.catalog)
+
+    deleted = [change.object.name for change in position.read() if change.type is ChangeType.DELETED]
+    with pytest.raises(GoneError):
+        position.read()
+    assert deleted == ["a", "b"]
+
+    await bars.define()
+    await bars.synced(0)
+    await bars.create("c")
+    await bars.synced(1)
+
+
+async def test_one_forbidden_resource_ends_its_streams_and_no_other(bars: Bars, server: Server) -> None:
+    await bars.define()
+    await bars.synced(0)
+    await bars.create("a")
+    held, deployments = await bars.synced(1), bars.mirrored.held("deployments.apps")
+    position = held.subscribe(held.resource_version, lambda: None)
+    count = len(deployments)
+
+    await server.forbid(bars.name)
+    try:
+        await refused(server, bars.path())
+        await bars.mirrored.mirror.refresh(bars.name)
+        await bars.mirrored.until(lambda: held.phase is Phase.FORBIDDEN)
+
+        with pytest.raises(DeniedError, match="forbidden"):
+            position.read()
+        assert len(held) == 0
+        assert (deployments.phase, len(deployments)) == (Phase.SYNCED, count)
+    finally:
+        await server.permit(bars.name)
+    await permitted(server, bars.path())
+    await bars.mirrored.mirror.refresh(bars.name)
+    await bars.mirrored.until(lambda: held.phase is Phase.SYNCED)
+    assert len(held) == 1
+
+
+async def refused(server: Server, path: str) -> None:
+    """Until RBAC's own caches know."""
+    while (await server("GET", path, token="mirror-token")).status_code != 403:
+        pass
+
+
+async def permitted(server: Server, path: str) -> None:
+    while not (await server("GET", path, token="mirror-token")).is_success:
+        pass
+
+
+async def test_many_definitions_at_once(mirrored: Mirrored, server: Server) -> None:
+    group = server.group()
+    kinds = [f"Kind{at}" for at in range(20)]
+    names = {f"{kind.lower()}s.{group}" for kind in kinds}
+    try:
+        for kind in kinds:
+            await server.done("POST", DEFINITIONS, definition(group, kind=kind))
+        await mirrored.until(lambda: all(mirrored.synced(name) for name in names))
+    finally:
+        for name in names:
+            await server("DELETE", f"{DEFINITIONS}/{name}")
+    await mirrored.until(lambda: not any(name in mirrored.catalog for name in names))
