@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from pathlib import Path
-
 import pytest
 
+from tests.cluster.programs import ProgramError, require
 from tests.deploy.manifests import DEPLOY, OVERLAYS, Manifests, rendered, written
 
 
 @pytest.fixture(scope="session")
 def kubectl() -> str:
-    """Path of kubectl: $KUBEBUILDER_ASSETS, what was built into the cache, or PATH."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kubemirror"
-    built = sorted((cache / "cluster").glob("**/kubectl"), key=lambda path: path.stat().st_mtime, reverse=True)
-    folders = [os.environ.get("KUBEBUILDER_ASSETS"), *(str(path.parent) for path in built), str(cache / "bin")]
-    for folder in folders:
-        found = shutil.which("kubectl", path=folder) if folder else None
-        if found is not None:
-            return found
-    found = shutil.which("kubectl")
-    if found is None:
-        pytest.fail("kubectl is missing: put it on PATH, or name its folder in KUBEBUILDER_ASSETS", pytrace=False)
-    return found
+    """Path of the kubectl that comes with the control plane."""
+    try:
+        return str(require("kubectl"))
+    except ProgramError as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 @pytest.fixture
