@@ -52,6 +52,8 @@ async def test_f03_410_in_any_form_lists_again_and_tells_the_difference(expired:
             ("ADDED", "d", 9),
         ]
         assert scene.statistics.relists == {"start": 1, "expired": 1}
+        # Known to be behind, and said so, until the list has come.
+        assert [phase for _, phase, _ in scene.phases] == [Phase.SYNCED, Phase.STALE, Phase.SYNCED]
 
 
 @on_virtual_time

@@ -579,17 +579,18 @@ class Watcher:
         self.state = Start(reason, at, paged=paged)
         return self._soon(f"a new list is needed ({reason})")
 
-    def _soon(self, why: str) -> Sequence[Output]:
+    def _soon(self, why: str, *, behind: bool = False) -> Sequence[Output]:
         """List now, give or take the jitter that keeps resources apart; but not again and again.
 
         The backoff's own step would be long after an outage, which is when a restarted API server, whose watch
-        cache begins anew, answers 410 to all its watchers: what is served would be stale, and not known to be.
+        cache begins anew, answers 410 to all its watchers. behind: what is held is older than it should be, and
+        says so until it has been listed.
         """
         now = self._clock()
         since, self._soon_at = now - self._soon_at, now
         if since < SOON_SECONDS:
             return (*self._stale(why), self._wait())
-        return (Wait(self._random.random()),)
+        return (*(self._stale(why) if behind else ()), Wait(self._random.random()))
 
     # -- ends and failures ----------------------------------------------------------------------------
 
@@ -758,7 +759,7 @@ class Watcher:
                 return (self._wait(),)
             case Start() | Listed() | Watching():
                 self.state = Start("expired", self.reached)
-                return self._soon(said)
+                return self._soon(said, behind=True)
             case _:
                 assert_never(self.state)
 
