@@ -34,8 +34,9 @@ format: $(READY)  ## Rewrite what ruff can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-soak: $(READY) tools  ## The seeded simulations at length (KUBEMIRROR_SEEDS=5000 sets the number)
-	@KUBEMIRROR_SEEDS=$${KUBEMIRROR_SEEDS:-2000} $(BIN)/pytest tests/simulation --timeout 0 $(ARGS)
+soak: $(READY) tools  ## Seeded simulations and real days at length (KUBEMIRROR_SEEDS=5000 sets the number)
+	@KUBEMIRROR_SEEDS=$${KUBEMIRROR_SEEDS:-2000} KUBEMIRROR_FROZEN_SECONDS=120 KUBEMIRROR_ETCD_GONE_SECONDS=100 \
+		$(BIN)/pytest tests/simulation tests/days --timeout 0 $(ARGS)
 
 bench: $(READY)  ## Measure speed and memory; writes docs/performance.md
 	@$(BIN)/python -m bench $(ARGS)

@@ -76,6 +76,12 @@ class Settings(BaseSettings):
         gt=0,
         description="Mean time between audits of a store against upstream (jittered by a third: 5 to 10 minutes).",
     )
+    rights_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="Mean time between questions whether a store's watch is still allowed (jittered by a third),"
+        " and between attempts at what is not: rights come and go by someone's hand.",
+    )
     idle_seconds: float = Field(
         85.0,
         gt=0,

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import trustme
 import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -106,6 +107,11 @@ class ControlPlane:
         return self._home / "tokens.csv"
 
     @property
+    def client_ca(self) -> Path:
+        """Whose client certificates are believed; read again whenever the file changes."""
+        return self._home / "clients.crt"
+
+    @property
     def etcd_url(self) -> str:
         return f"http://127.0.0.1:{self._etcd_ports[0]}"
 
@@ -175,6 +181,7 @@ class ControlPlane:
             f"--service-account-signing-key-file={home / 'sa.key'}",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--token-auth-file={self.tokens}",
+            f"--client-ca-file={self.client_ca}",
             "--authorization-mode=RBAC",
             "--service-cluster-ip-range=10.0.0.0/24",
             "--allow-privileged",
@@ -252,15 +259,25 @@ class ControlPlane:
                 user_agent=event.get("userAgent", ""),
             )
 
-    def write_kubeconfig(self, path: Path, *, token: str = ADMIN_TOKEN) -> None:
-        """A kubeconfig (JSON, which is YAML) of whoever has ``token``; readable by its owner alone."""
-        certificate = str(self.certificate.resolve())
+    def write_kubeconfig(
+        self, path: Path, *, token: str = ADMIN_TOKEN, client: Path | None = None, server: str = ""
+    ) -> None:
+        """A kubeconfig (JSON, which is YAML) of whoever has ``token``; readable by its owner alone.
+
+        client: in the token's place, ``<client>.crt`` and ``<client>.key``. server: where else it is reached.
+        """
+        cluster = {"server": server or self.url, "certificate-authority": str(self.certificate.resolve())}
+        user = (
+            {"token": token}
+            if client is None
+            else {"client-certificate": f"{client}.crt", "client-key": f"{client}.key"}
+        )
         configuration = {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "tests",
-            "clusters": [{"name": "tests", "cluster": {"server": self.url, "certificate-authority": certificate}}],
-            "users": [{"name": "user", "user": {"token": token}}],
+            "clusters": [{"name": "tests", "cluster": cluster}],
+            "users": [{"name": "user", "user": user}],
             "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": "user"}}],
         }
         path.touch(0o600)
@@ -282,7 +299,12 @@ class ControlPlane:
         (home / "sa.key").touch(0o600)
         (home / "sa.key").write_bytes(pem)
         (home / "audit.json").write_text(json.dumps(_AUDIT))
+        self.write_client_ca(trustme.CA())
         self.write_tokens(TOKENS)
+
+    def write_client_ca(self, ca: trustme.CA) -> None:
+        """Whose client certificates are believed from now on, and nobody else's."""
+        ca.cert_pem.write_to_path(str(self.client_ca))
 
     def write_tokens(self, tokens: Mapping[str, Any]) -> None:
         """Who is known by which token, from the API server's next start on."""

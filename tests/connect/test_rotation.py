@@ -113,6 +113,31 @@ async def test_a_rotated_client_certificate_is_shown_on_new_connections(
     assert "second@example.org" in shown[2]
 
 
+async def test_a_refused_client_certificate_is_read_again_at_once(
+    connect: Connect, tmp_path: Path, ca: trustme.CA, clock: Clock
+) -> None:
+    (tmp_path / "ca.crt").write_bytes(ca.cert_pem.bytes())
+    write_identity(tmp_path, ca.issue_cert("first@example.org"))
+
+    async def only_the_second(request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(respond(200 if "second" in json.dumps(request.certificate["subjectAltName"]) else 401))
+
+    async with Stub(only_the_second, tls=server_tls(ca.issue_cert("127.0.0.1"), clients=ca)) as stub:
+        connection = await connect(
+            stub.url,
+            cluster={"certificate-authority": str(tmp_path / "ca.crt")},
+            user={"client-certificate": str(tmp_path / "client.crt"), "client-key": str(tmp_path / "client.key")},
+            clock=clock,
+        )
+        assert (await ask(connection)).status == 401
+        assert len(stub.requests) == 1  # what has not changed is not shown again
+        write_identity(tmp_path, ca.issue_cert("second@example.org"))
+
+        answers = await asyncio.gather(*(ask(connection) for _ in range(3)))
+
+        assert [answer.status for answer in answers] == [200] * 3
+
+
 async def test_a_certificate_whose_key_has_not_come_yet_waits_for_it(
     connect: Connect, tmp_path: Path, ca: trustme.CA, clock: Clock
 ) -> None:

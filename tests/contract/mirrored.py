@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -106,12 +107,19 @@ class Mirrored:
 
 @asynccontextmanager
 async def mirror_of(
-    server: Server, *, token: str = MIRROR_TOKEN, clock: Callable[[], float] = time.monotonic, **settings: Any
+    server: Server,
+    *,
+    token: str = MIRROR_TOKEN,
+    kubeconfig: Path | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    **settings: Any,
 ) -> AsyncIterator[Mirrored]:
-    """A mirror of ``server`` that has synced once; the mirror's death is the test's."""
+    """A mirror of ``server`` that has synced once; its death is the test's. kubeconfig: in the token's place."""
     catalog = Catalog()
     chosen = Settings(**settings)
-    async with await Connection.open(kubeconfig=server.kubeconfig(token), env={}) as connection:
+    async with await Connection.open(
+        kubeconfig=kubeconfig or server.kubeconfig(token), env={}, clock=clock
+    ) as connection:
         mirror = Mirror(connection, chosen, catalog, clock)
         context = Context(
             catalog=catalog,

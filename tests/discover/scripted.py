@@ -56,9 +56,12 @@ class ScriptedApi:
     ) -> Response:
         assert method == "GET"
         await asyncio.sleep(0)
-        self.asked.append(path)
+        if path != "/readyz":  # not asked for what it says, but whether it is there
+            self.asked.append(path)
         if self.unreachable:
             raise TransportError("connection refused", kind="refused")
+        if path == "/readyz":
+            return Response(200, {"content-type": "text/plain"}, Body(b"ok"))
         if path in self.failing:
             return Response(self.failing[path], {"content-type": "text/plain"}, Body(b"no"))
         named = dict(headers or {})

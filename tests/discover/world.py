@@ -46,6 +46,9 @@ class Played:
     def refresh(self, reason: str) -> None:
         self.asked.append((asyncio.get_running_loop().time(), reason))
 
+    def upstream_is_back(self) -> None:
+        self.asked.append((asyncio.get_running_loop().time(), "back"))
+
     @property
     def reader(self) -> Reader:
         return self.writer.reader

@@ -1,7 +1,7 @@
 """A reflector before a scripted API server, on virtual time: what each test of this folder plays.
 
 Answers are given in the script's order, whatever is asked; when the script is over, a watch stays open with
-a bookmark each minute. Audits are answered from a script of their own.
+a bookmark each minute. Audits are answered from a script of their own, and so is whether we may still watch.
 """
 
 from __future__ import annotations
@@ -230,12 +230,20 @@ Scripted = Answer | TransportError | Callable[[], Awaitable[Response]]
 
 
 class Server:
-    def __init__(self, *script: Scripted, audits: Sequence[Answer] = (), headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *script: Scripted,
+        audits: Sequence[Answer] = (),
+        rights: Sequence[Answer] = (),
+        headers: dict[str, str] | None = None,
+    ) -> None:
         self.script = list(script)
         self.audits = list(audits)
+        self.rights = list(rights)
         self.headers = headers or {}
         self.requests: list[Request] = []
         self.audited: list[Request] = []
+        self.rights_asked: list[Request] = []
         self.bodies: list[Body] = []
         self.reached: Callable[[], int] = lambda: 0
 
@@ -247,6 +255,9 @@ class Server:
         if "PartialObjectMetadataList" in headers["accept"]:
             self.audited.append(request)
             return self._respond(self.audits.pop(0) if self.audits else refusal(503, "ServiceUnavailable"))
+        if request.query.get("timeoutSeconds") == "1":
+            self.rights_asked.append(request)
+            return self._respond(self.rights.pop(0) if self.rights else stream())
         self.requests.append(request)
         if not self.script:
             if request.kind != "watch":
@@ -281,13 +292,14 @@ class Scene:
         self,
         *script: Scripted,
         audits: Sequence[Answer] = (),
+        rights: Sequence[Answer] = (),
         headers: dict[str, str] | None = None,
         resource: Resource = THINGS,
         seed: int = 1,
         **options: Any,
     ) -> None:
         loop = asyncio.get_running_loop()
-        self.server = Server(*script, audits=audits, headers=headers)
+        self.server = Server(*script, audits=audits, rights=rights, headers=headers)
         self.writer = Writer(clock=loop.time)
         self.reader: Reader = self.writer.reader
         self.server.reached = lambda: self.reader.resource_version

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 
+from kubemirror.kube.transport import Response
 from kubemirror.state.events import Apply, Phase
 from tests.reflect.scene import (
     FOREVER,
@@ -57,7 +59,7 @@ async def test_f02_through_ten_minutes_of_refused_connections_it_serves_stale_an
 async def test_an_ordinary_end_is_followed_at_once_and_makes_nothing_stale() -> None:
     ends = [stream(Pause(400), bookmark(6 + n)) for n in range(5)]
     async with Scene(initial("a", rv=5, then=[Pause(300)]), *ends, idle_seconds=500) as scene:
-        await scene.play(2300)
+        await scene.play(2301)
 
         at = [request.at for request in scene.server.requests]
         assert at == [0, 300, 700, 1100, 1500, 1900, 2300]
@@ -80,6 +82,35 @@ async def test_f15_silence_for_85_seconds_is_a_dead_connection_and_is_resumed_at
         assert 60 + 84 <= scene.server.requests[1].at - scene.server.requests[0].at <= 60 + 86
         assert scene.statistics.relists == {"start": 1}
         assert scene.statistics.errors["idle"] >= 1
+
+
+@on_virtual_time
+async def test_f15_silence_of_an_upstream_that_answers_is_no_trouble() -> None:
+    """kube-apiserver sends no bookmark before it has seen an event of the resource."""
+    async with Scene(initial("a", rv=5), *[stream(FOREVER)] * 9) as scene:
+        await scene.play(600)
+
+        assert scene.server.count("watch") == 7
+        assert [phase for _, phase, _ in scene.phases] == [Phase.SYNCED]
+        assert scene.statistics.errors == {"idle": 7}
+
+
+@on_virtual_time
+async def test_f15_an_upstream_that_does_not_answer_either_is_known_to_be_lost_within_90_seconds() -> None:
+    async def never() -> Response:
+        await asyncio.sleep(1e6)
+        raise AssertionError
+
+    async with Scene(initial("a", rv=5), never, never, stream(added("b", 6), FOREVER)) as scene:
+        await scene.play(85 + 1)
+        assert scene.phase is Phase.SYNCED
+        await scene.play(9)  # the transport here keeps no time: five seconds more than one that does
+        assert scene.phase is Phase.STALE
+        assert scene.held == {"a": 5}
+
+        await scene.play(80)
+        assert scene.held == {"a": 5, "b": 6}
+        assert scene.server.count("watchlist") == 1
 
 
 @on_virtual_time

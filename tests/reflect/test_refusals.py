@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from kubemirror.errors import DeniedError, ForbiddenError, GoneError
@@ -50,6 +52,8 @@ async def test_f03_410_in_any_form_lists_again_and_tells_the_difference(expired:
             ("ADDED", "d", 9),
         ]
         assert scene.statistics.relists == {"start": 1, "expired": 1}
+        # Known to be behind, and said so, until the list has come.
+        assert [phase for _, phase, _ in scene.phases] == [Phase.SYNCED, Phase.STALE, Phase.SYNCED]
 
 
 @on_virtual_time
@@ -61,8 +65,21 @@ async def test_f06_429_with_a_text_body_waits_as_long_as_it_says_and_keeps_the_v
 
         at = [request.at for request in scene.server.requests]
         assert scene.server.asked == [("watchlist", ""), ("watch", "6"), ("watch", "6")]
-        assert at[2] - at[1] == pytest.approx(20.0)
+        assert 20.0 <= at[2] - at[1] <= 25.0
         assert scene.held == {"a": 5, "b": 6, "c": 7}
+
+
+@on_virtual_time
+async def test_f06_ten_429s_are_followed_at_their_own_pace_and_further_ones_at_the_backoffs() -> None:
+    too_many = text(429, b"Too many requests, please try again later.\n", "text/plain", retry_after="1")
+    async with Scene(initial("a", rv=5, then=[added("b", 6)]), *[too_many] * 40) as scene:
+        await scene.play(300)
+
+        at = [request.at for request in scene.server.requests[1:]]
+        waits = [later - earlier for earlier, later in itertools.pairwise(at)]
+        assert all(1.0 <= wait <= 1.25 for wait in waits[:10])
+        assert all(30.0 <= wait < 60.0 for wait in waits[16:])
+        assert scene.server.count("watchlist") == 1
 
 
 @pytest.mark.parametrize(

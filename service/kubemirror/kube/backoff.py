@@ -30,6 +30,10 @@ class Backoff:
         if self._healthy_since is None:
             self._healthy_since = now
 
+    def reset(self) -> None:
+        """What failed is known to be mended: the next failure is another matter."""
+        self._step = FIRST_SECONDS
+
     def next(self, now: float) -> float:
         """Something failed at ``now``: the seconds to wait."""
         if self._healthy_since is not None and now - self._healthy_since >= HEALTHY_SECONDS:

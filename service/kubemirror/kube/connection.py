@@ -268,6 +268,7 @@ class Connection:
     ) -> aiohttp.ClientResponse:
         identity = self._identity.current
         credential = await identity.credentials.current()
+        shown = identity.tls.context(credential.certificate)
         answer = await self._send(method, url, headers, body, identity, credential)
         if answer.status != 401:
             return answer
@@ -279,7 +280,9 @@ class Connection:
                 identity = self._identity.current
                 renewed = await identity.credentials.current()
             elif renewed == credential:
-                return answer
+                identity.tls.recheck()
+                if identity.tls.context(credential.certificate) is shown:
+                    return answer
         except BaseException:
             answer.close()
             raise

@@ -36,6 +36,7 @@ from kubemirror.kube.placeholders import Placeholders
 from kubemirror.kube.reflector import Reflector, ReflectorOptions
 from kubemirror.kube.selection import DEFINITIONS, SECRETS, Choice, Wanted
 from kubemirror.kube.transport import Transport
+from kubemirror.kube.vigil import Vigil
 from kubemirror.settings import Settings
 from kubemirror.state.catalog import ALL_NAMESPACES, Catalog, Entry, Resource
 from kubemirror.state.events import Phase, PhaseChange
@@ -80,17 +81,18 @@ class Mirror:
         reflector: MakeReflector = Reflector,
     ) -> None:
         """clock: monotonic seconds, the stores'. Raises ConfigError for a name that cannot be one."""
-        self._gate = Gate(transport)
+        self._random = random or Random()  # noqa: S311 - jitter, not secrets
+        self._vigil = Vigil(transport, self._upstream_is_back, clock=clock, sleep=sleep, random=self._random)
+        self._gate = Gate(self._vigil)
         self._settings = settings
         self._catalog = catalog
         catalog.complete = False
         self._clock = clock
         self._sleep = sleep
-        self._random = random or Random()  # noqa: S311 - jitter, not secrets
         self._make_reflector = reflector
         self._choice = Choice(mirror=settings.mirror, exclude=settings.exclude, namespaces=settings.namespace)
         self._options = ReflectorOptions.of(settings)
-        self._discovery = Discovery(transport)
+        self._discovery = Discovery(self._vigil)
         self._discovered: Discovered | None = None
         self._failure = ""
         self._hashes: dict[tuple[str, str], Mapping[str, str]] = {}
@@ -99,6 +101,7 @@ class Mirror:
         self._mirrored: dict[str, Mirrored] = {}
         self._placeholders = Placeholders(catalog, clock)
         self._look_again = asyncio.Event()
+        self._returned = asyncio.Event()
         self._group_order: tuple[tuple[str, ...], frozenset[str]] = ((), frozenset())
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -109,6 +112,7 @@ class Mirror:
                 self._tasks = tasks
                 self._reconcile()  # Deployments and definitions wait for no discovery
                 tasks.create_task(self._discover(), name="discovery")
+                tasks.create_task(self._vigil.run(), name="vigil")
         except BaseExceptionGroup as died:
             for other in died.exceptions[1:]:
                 log.error("mirror.task_died_too", error=repr(other))
@@ -133,6 +137,14 @@ class Mirror:
                 store.reflector.refresh("refresh")
         return sorted(chosen)
 
+    async def _upstream_is_back(self) -> None:
+        """Everything that waits for it, one after the other."""
+        self._returned.set()
+        stores = [store for mirrored in self._mirrored.values() for store in mirrored.stores.values()]
+        for store in stores:
+            store.reflector.upstream_is_back()
+            await self._sleep(SPREAD_SECONDS)
+
     # -- discovery ------------------------------------------------------------------------------------
 
     async def _discover(self) -> None:
@@ -146,9 +158,8 @@ class Mirror:
                     log.warning("discovery.failed", reason=str(error))
                 self._failure = str(error)
                 pause = min(LAST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2**failures) * (1 + self._random.random())
-                failures = min(failures + 1, 10)
                 self._reconcile()
-                await self._sleep(pause)
+                failures = 1 if await self._returns(pause) else min(failures + 1, 10)
                 continue
             if failures:
                 log.info("discovery.recovered", failures=failures)
@@ -157,6 +168,16 @@ class Mirror:
             self._reconcile()
             await self._read_hashes()
             await self._pause()
+
+    async def _returns(self, seconds: float) -> bool:
+        """Whether an upstream that is away comes back within that time; not waited for any longer."""
+        self._returned.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._returned.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def _pause(self) -> None:
         wanting = self._placeholders or not self._definitions.readable or self._catalog.stale_groups

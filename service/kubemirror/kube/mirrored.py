@@ -28,6 +28,9 @@ class Reflecting(Protocol):
     def refresh(self, reason: str) -> None:
         """List again now."""
 
+    def upstream_is_back(self) -> None:
+        """Wait no longer for that."""
+
 
 class MakeReflector(Protocol):
     """Reflector's constructor; another one in tests."""

@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING, assert_never
 import structlog
 
 from kubemirror.kube.audit import Audit, Verdict
+from kubemirror.kube.rights import Rights
 from kubemirror.kube.transport import ByteStream, Response, Transport, TransportError
 from kubemirror.kube.watcher import (
+    PROBE_SECONDS,
+    Back,
     Effect,
     Ended,
     InitialList,
@@ -84,6 +87,8 @@ class ReflectorOptions:
     headers_seconds: until an answer's headers; a LIST's come when the API server has made it, at most its 60 s.
     list_grace_seconds, list_least_rate: a list's body must have kept this rate (bytes/s) after the grace.
     audit_seconds: mean time between audits, jittered by a third.
+    rights_seconds: mean time between questions whether we may still watch, jittered by a third; and, where we may not,
+        between attempts.
     max_object_bytes: beyond it an object is held as a stub; a line of more than twice that is not even read.
     watch_list: whether to ask for WatchLists at all. tables: whether to ask for printer cells.
     """
@@ -93,6 +98,7 @@ class ReflectorOptions:
     list_grace_seconds: float = 60.0
     list_least_rate: float = 32 * 1024.0
     audit_seconds: float = 450.0
+    rights_seconds: float = 60.0
     page_size: int = 500
     max_object_bytes: int = 16 * MIB
     watch_list: bool = True
@@ -105,6 +111,7 @@ class ReflectorOptions:
         return cls(
             idle_seconds=settings.idle_seconds,
             audit_seconds=settings.audit_seconds,
+            rights_seconds=settings.rights_seconds,
             page_size=settings.page_size,
             max_object_bytes=settings.max_object_bytes,
             redaction=Cut(
@@ -162,10 +169,12 @@ class Reflector:
             name=resource.name,
             watch_list=self.options.watch_list,
             mirror_patience=self.options.audit_seconds,
+            forbidden_seconds=self.options.rights_seconds,
         )
         self._path = f"{resource.path}{f'/namespaces/{namespace}' if namespace else ''}/{resource.plural}"
         self._page_size = self.options.page_size
-        self._asked: Relist | Ended | None = None
+        self._asked: Relist | Ended | Back | None = None
+        self._away = False  # waiting for an upstream that is away
         self._guard: asyncio.Timeout | None = None
 
     @property
@@ -177,11 +186,17 @@ class Reflector:
         """List again now (no waiting for a backoff); nothing where a list is already on its way."""
         self._ask(Relist(reason))
 
+    def upstream_is_back(self) -> None:
+        """Ask again now if upstream's absence is what is waited out; nothing otherwise."""
+        if self._away and self._asked is None:
+            self._interrupt(Back())
+
     async def run(self) -> None:
         """Follow until cancelled. Never returns; raises only what a programming error raised."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._audit_for_ever(), name=f"audit {self.resource.name}")
+                tasks.create_task(self._ask_for_rights_for_ever(), name=f"rights {self.resource.name}")
                 await self._follow()
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None  # one exception, as whoever guards this task expects
@@ -190,8 +205,8 @@ class Reflector:
         effect = self._step(Resume())
         while True:
             match effect:
-                case Wait(seconds):
-                    effect = await self._wait(seconds)
+                case Wait():
+                    effect = await self._wait(effect)
                 case OpenWatch():
                     effect = await self._watch(effect)
                 case OpenPage():
@@ -237,8 +252,10 @@ class Reflector:
     # -- interruptions and deadlines ------------------------------------------------------------------
 
     def _ask(self, asked: Relist | Ended) -> None:
-        if isinstance(self._watcher.state, InitialWatch | InitialList):
-            return  # a list is on its way
+        if not isinstance(self._watcher.state, InitialWatch | InitialList):  # else a list is on its way
+            self._interrupt(asked)
+
+    def _interrupt(self, asked: Relist | Ended | Back) -> None:
         self._asked = asked
         guard = self._guard
         if guard is not None and not guard.expired():
@@ -263,20 +280,27 @@ class Reflector:
         finally:
             self._guard = None
 
-    async def _wait(self, seconds: float) -> Effect | None:
+    async def _wait(self, wait: Wait) -> Effect | None:
+        self._away = wait.away
         try:
             async with self._deadline(None):
-                await self._sleep(seconds)
+                await self._sleep(wait.seconds)
         except _Interrupted:
             return self._take_asked()
+        finally:
+            self._away = False
+        if isinstance(self._asked, Back):
+            self._asked = None  # it came with the wait's own end
         return self._step(Resume())
 
     # -- one exchange ---------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def _request(self, query: list[tuple[str, str]], accept: str) -> AsyncIterator[Response]:
+    async def _request(
+        self, query: list[tuple[str, str]], accept: str, *, seconds: float | None = None
+    ) -> AsyncIterator[Response]:
         """An answer with any status. TransportError and TimeoutError tell what prevented one."""
-        seconds = self.options.headers_seconds
+        seconds = self.options.headers_seconds if seconds is None else seconds
         async with self._deadline(seconds + 5):  # the transport keeps the time itself; this is for one that does not
             response = await self._transport.request(
                 "GET", self._path, query=query, headers={"accept": accept}, seconds=seconds
@@ -303,8 +327,11 @@ class Reflector:
         if wanted.initial:
             query += [("sendInitialEvents", "true"), ("resourceVersionMatch", "NotOlderThan")]
         accept = ACCEPT_METADATA if self.resource.metadata_only else ACCEPT
+        seconds = PROBE_SECONDS if wanted.probing else None
         try:
-            async with self._request(query + self._form(), accept if self._wants_tables else PLAIN) as response:
+            async with self._request(
+                query + self._form(), accept if self._wants_tables else PLAIN, seconds=seconds
+            ) as response:
                 effect = await self._open(response)
                 return effect if effect is not None else await self._read_events(response.body)
         except _Interrupted:
@@ -425,7 +452,7 @@ class Reflector:
             return []
         return [("includeObject", "Metadata" if self.resource.metadata_only else "Object")]
 
-    # -- audits ---------------------------------------------------------------------------------------
+    # -- what an open watch does not tell -------------------------------------------------------------
 
     async def _audit_for_ever(self) -> None:
         audit = Audit(
@@ -439,19 +466,31 @@ class Reflector:
             clock=self._clock,
             sleep=self._sleep,
         )
-        mean = self.options.audit_seconds
         while True:
-            await self._sleep(mean * (2 / 3 + 2 / 3 * self._random.random()))
+            await self._sleep(self._jittered(self.options.audit_seconds))
             match await audit.run():
                 case Verdict.MISMATCH:
                     self._ask(Relist("audit", consistent=True))
                 case Verdict.ROLLBACK:
                     self._ask(Relist("rollback", rollback=True))
                 case Verdict.DENIED:
-                    # Upstream authorises a watch once, when it opens: open it again at the same RV, and be told.
-                    self._ask(Ended())
+                    self._watch_anew()
                 case Verdict.EQUAL | Verdict.UNKNOWN:
                     pass
+
+    async def _ask_for_rights_for_ever(self) -> None:
+        rights = Rights(transport=self._transport, path=self._path, watcher=self._watcher)
+        while True:
+            await self._sleep(self._jittered(self.options.rights_seconds))
+            if await rights.lost():
+                self._watch_anew()
+
+    def _watch_anew(self) -> None:
+        """Open the watch again at the same RV: if we may not, that tells."""
+        self._ask(Ended())
+
+    def _jittered(self, mean: float) -> float:
+        return mean * (2 / 3 + 2 / 3 * self._random.random())
 
 
 PLAIN = "application/json"

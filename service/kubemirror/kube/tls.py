@@ -112,7 +112,7 @@ class TLS:
         return self._certificate is not None
 
     def recheck(self) -> None:
-        """Look at every file again now: a handshake has failed, so something may have been rotated."""
+        """Look at every file again now: a handshake or a request was refused, so something may have been rotated."""
         for source in (self._ca, self._certificate, self._key):
             if source is not None:
                 source.read(recheck=True)

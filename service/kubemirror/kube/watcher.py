@@ -54,7 +54,6 @@ from kubemirror.state.objects import Object
 from kubemirror.state.store import Reader
 
 SHORT_WATCH_SECONDS = 1.0  # client-go's VeryShortWatchError: below this, with nothing told, an end is an error
-FORBIDDEN_SECONDS = 60.0  # rights come by someone's hand; a minute is soon enough and costs nothing
 GONE_SECONDS = 120.0  # a definition that returns is noticed by whoever follows definitions, long before
 CONFIRM_SECONDS = 1.0  # before a 403 or 404 for something we serve is asked about once more, and then believed
 SOON_SECONDS = 60.0  # a second list for the same sort of reason within this time takes the backoff's step
@@ -63,6 +62,9 @@ SERVER_ERRORS_BEFORE_RELIST = 5  # a 5xx storm is ridden out first: a relist cos
 SAME_SPOT_FAILURES = 3  # the same undecodable line thrice: it will not get better by asking again
 OUT_OF_ORDER_STREAK = 8  # a few are an upstream's hiccup, a streak means that our place in its history is wrong
 WATCH_LIST_ATTEMPTS = 2  # failed streams before the initial list is fetched in pages instead
+TURNS_AWAY = 10  # 429s in a row at whose own pace we come back, as client-go's REST client does; then the backoff's
+TURN_JITTER = 0.25  # up to this share of it is added, so that those turned away together do not come back so
+PROBE_SECONDS = 4.0  # with the 85 s of silence before: dead upstreams are known as such within 90 s
 PAGE_ATTEMPTS = 5  # failed pages before the list is begun anew
 
 # -- inputs: what happened upstream ------------------------------------------------------------------------
@@ -128,24 +130,34 @@ class Relist:
     rollback: bool = False
 
 
-Input = WatchEvent | Resume | Opened | Refused | Lost | Ended | Item | PageDone | Relist
+@dataclass(frozen=True, slots=True)
+class Back:
+    """Upstream was away and is ready again: a wait for that is over, and what made it grow is past."""
+
+
+Input = WatchEvent | Resume | Opened | Refused | Lost | Ended | Item | PageDone | Relist | Back
 
 # -- effects: what is to be done ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing for this many seconds, then ``Resume``."""
+    """Nothing for this many seconds, then ``Resume``; or, where upstream is ``away``, ``Back`` as soon as it is."""
 
     seconds: float
+    away: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class OpenWatch:
-    """Open a WATCH after ``resource_version``; ``initial``: a WatchList, not older than it (None: newest)."""
+    """Open a WATCH after ``resource_version``; ``initial``: a WatchList, not older than it (None: newest).
+
+    probing: to learn whether upstream is there at all: its answer is waited for no longer than PROBE_SECONDS.
+    """
 
     resource_version: int | None
     initial: bool = False
+    probing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,9 +234,11 @@ class Watcher:
         name: str,
         watch_list: bool = True,
         mirror_patience: float = 450.0,
+        forbidden_seconds: float = 60.0,
     ) -> None:
         """name: the resource's, for messages. mirror_patience: seconds for which an upstream that is itself a
-        mirror must refuse our resourceVersion before we believe that time went back."""
+        mirror must refuse our resourceVersion before we believe that time went back. forbidden_seconds: between two
+        attempts at what is FORBIDDEN; rights come by someone's hand."""
         self.state: State = Start("start")
         self.reached: int | None = None  # everything up to here has been told
         self.mirror = False
@@ -237,6 +251,7 @@ class Watcher:
         self._backoff = Backoff(random)
         self._watch_list = watch_list
         self._mirror_patience = mirror_patience
+        self._forbidden_seconds = forbidden_seconds
         self._columns: bytes | None = None
         self._tolerated: bytes | None = None
         self._deleted: set[str] = set()
@@ -254,6 +269,7 @@ class Watcher:
         self._spot_failures = 0
         self._server_errors = 0
         self._denials = 0
+        self._turned_away = 0
         self._short = False
         self._went_back = False
         self._internal_since: float | None = None
@@ -289,6 +305,9 @@ class Watcher:
                 return self._lose(input)
             case Relist():
                 return self._relist_asked(input)
+            case Back():
+                self._backoff.reset()
+                return (self._resume(),)
             case _:
                 assert_never(input)
 
@@ -312,18 +331,24 @@ class Watcher:
             case InitialList(start, continue_, whole):
                 return OpenPage(None if whole or continue_ else start.at, continue_, whole)
             case Listed():
-                self._statistics.watches += 1
-                return OpenWatch(self.reached)
+                return self._resume_watch()
             case InitialWatch() | Watching():
                 raise RuntimeError(f"Resume in {self.state}: what is open was not ended")
             case _:
                 assert_never(self.state)
+
+    def _resume_watch(self) -> OpenWatch:
+        self._began = self._clock()
+        self._answered = False
+        self._statistics.watches += 1
+        return OpenWatch(self.reached)
 
     def _open(self, *, mirror: bool) -> Sequence[Output]:
         self.mirror = self.mirror or mirror
         self._opened = self._clock()
         self._answered = True
         self._denials = 0
+        self._turned_away = 0
         match self.state:
             case InitialWatch():
                 self._deleted.clear()
@@ -554,17 +579,18 @@ class Watcher:
         self.state = Start(reason, at, paged=paged)
         return self._soon(f"a new list is needed ({reason})")
 
-    def _soon(self, why: str) -> Sequence[Output]:
+    def _soon(self, why: str, *, behind: bool = False) -> Sequence[Output]:
         """List now, give or take the jitter that keeps resources apart; but not again and again.
 
         The backoff's own step would be long after an outage, which is when a restarted API server, whose watch
-        cache begins anew, answers 410 to all its watchers: what is served would be stale, and not known to be.
+        cache begins anew, answers 410 to all its watchers. behind: what is held is older than it should be, and
+        says so until it has been listed.
         """
         now = self._clock()
         since, self._soon_at = now - self._soon_at, now
         if since < SOON_SECONDS:
             return (*self._stale(why), self._wait())
-        return (Wait(self._random.random()),)
+        return (*(self._stale(why) if behind else ()), Wait(self._random.random()))
 
     # -- ends and failures ----------------------------------------------------------------------------
 
@@ -600,22 +626,25 @@ class Watcher:
 
     def _lose(self, lost: Lost) -> Sequence[Output]:
         self._fail(lost.kind, lost.message)
+        if lost.kind == "idle" and isinstance(self.state, Watching):
+            # At once, and stale only if nobody answers: of a resource of which it has seen no event at all an API
+            # server sends no bookmarks, and a false alarm must cost a new watch and no more.
+            self._ended()
+            return (replace(self._resume_watch(), probing=True),)
         stale = self._stale(lost.message)
         match self.state:
             case Watching():
                 self._ended()
                 if lost.kind in ("bad_line", "mixed_form"):
                     return (*stale, *self._bad_spot(lost.kind))
-                if lost.kind == "idle":
-                    return (*stale, self._resume())  # at once: a false alarm must cost a new watch and no more
-                return (*stale, self._wait())
+                return (*stale, self._wait(away=True))
             case InitialWatch() | InitialList():
                 if self._answered:  # a server that cannot be reached says nothing about how it lists
                     self._initial_failed()
                 self._again()
-                return (*stale, self._wait())
+                return (*stale, self._wait(away=True))
             case Start() | Listed():
-                return (*stale, self._wait())
+                return (*stale, self._wait(away=True))
             case _:
                 assert_never(self.state)
 
@@ -664,12 +693,12 @@ class Watcher:
         )
         self._fail(kind, said)
         if status.code == 403 and not in_stream:
-            return self._deny(Phase.FORBIDDEN, status, FORBIDDEN_SECONDS)
+            return self._deny(Phase.FORBIDDEN, status, self._forbidden_seconds)
         if status.code == 404 and not in_stream:
             return self._deny(Phase.GONE, status, GONE_SECONDS)
         self._denials = 0
         stale = self._stale(said)
-        wait = self._wait(status.retry_after)
+        wait = self._wait_after(status)
         if status.code in (401, 429):
             self._again()
             return (*stale, wait)
@@ -687,6 +716,16 @@ class Watcher:
             case _:
                 assert_never(self.state)
         return (*stale, wait)
+
+    def _wait_after(self, status: Status) -> Wait:
+        if status.code == 429 and status.retry_after and self._turned_away < TURNS_AWAY:
+            self._turned_away += 1
+            seconds = status.retry_after * (1.0 + TURN_JITTER * self._random.random())
+            self._statistics.backoff_seconds = seconds
+            return Wait(seconds)
+        return self._wait(
+            status.retry_after, away=not status.retry_after and (status.code >= 500 or status.code == 401)
+        )
 
     def _watch_refused(self, status: Status, wait: Wait, *, in_stream: bool) -> Sequence[Output]:
         if status.reason == "InternalError" and status.code == 500:
@@ -720,7 +759,7 @@ class Watcher:
                 return (self._wait(),)
             case Start() | Listed() | Watching():
                 self.state = Start("expired", self.reached)
-                return self._soon(said)
+                return self._soon(said, behind=True)
             case _:
                 assert_never(self.state)
 
@@ -770,10 +809,10 @@ class Watcher:
         self.state = start
         return (*self._stale(message), self._wait())
 
-    def _wait(self, least: float = 0.0) -> Wait:
+    def _wait(self, least: float = 0.0, *, away: bool = False) -> Wait:
         seconds = max(least, self._backoff.next(self._clock()))
         self._statistics.backoff_seconds = seconds
-        return Wait(seconds)
+        return Wait(seconds, away)
 
     # -- phases and accounts --------------------------------------------------------------------------
 

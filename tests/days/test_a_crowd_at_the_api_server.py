@@ -1,0 +1,130 @@
+"""API priority and fairness turns us away with 429: we come back as it says, and list nothing for it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.cluster.control_plane import ControlPlane
+from tests.contract.mirrored import mirror_of
+from tests.contract.objects import deployment
+from tests.contract.servers import Real
+from tests.days.day import DEPLOYMENTS, Day
+from tests.days.relay import relay_to
+
+PATH = "/apis/apps/v1/namespaces/{}/deployments"
+FLOW = "/apis/flowcontrol.apiserver.k8s.io/v1"
+# How long nobody is let in: some turns of Retry-After, which is 1 s at first.
+CROWDED_SECONDS = 8.0
+
+pytestmark = pytest.mark.timeout(120)
+
+NOBODY = {
+    "apiVersion": "flowcontrol.apiserver.k8s.io/v1",
+    "kind": "PriorityLevelConfiguration",
+    "metadata": {"name": "nobody"},
+    "spec": {
+        "type": "Limited",
+        "limited": {
+            "nominalConcurrencyShares": 0,
+            "borrowingLimitPercent": 0,
+            "lendablePercent": 0,
+            "limitResponse": {"type": "Reject"},
+        },
+    },
+}
+UNFINISHED = (
+    b"POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews HTTP/1.1\r\nHost: x\r\n"
+    b"Authorization: Bearer mirror-token\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+)
+US: dict[str, Any] = {
+    "apiVersion": "flowcontrol.apiserver.k8s.io/v1",
+    "kind": "FlowSchema",
+    "metadata": {"name": "mirrors"},
+    "spec": {
+        "matchingPrecedence": 2,
+        "priorityLevelConfiguration": {"name": "nobody"},
+        "rules": [
+            {
+                "subjects": [{"kind": "User", "user": {"name": "mirror"}}],
+                "resourceRules": [
+                    {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "clusterScope": True, "namespaces": ["*"]}
+                ],
+                "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["/version"]}],
+            }
+        ],
+    },
+}
+
+
+@asynccontextmanager
+async def crowded(real: Real) -> AsyncIterator[None]:
+    """With the only seat of the mirror's user taken, by a request whose body does not come."""
+    await real.done("POST", f"{FLOW}/prioritylevelconfigurations", NOBODY)
+    await real.done("POST", f"{FLOW}/flowschemas", US)
+    trust = ssl.create_default_context(cafile=str(real.plane.certificate))
+    _, writer = await asyncio.open_connection("127.0.0.1", real.plane.port, ssl=trust)
+    writer.write(UNFINISHED)
+    try:
+        await answered(real, 429)
+        yield
+    finally:
+        writer.transport.abort()
+        await real.done("DELETE", f"{FLOW}/flowschemas/mirrors")
+        await real.done("DELETE", f"{FLOW}/prioritylevelconfigurations/nobody")
+        await answered(real, 200)
+
+
+async def answered(real: Real, code: int) -> None:
+    """Wait until the API server has taken in what was written about flows."""
+    async with asyncio.timeout(20):
+        while (await real("GET", "/version", token="mirror-token")).status_code != code:
+            pass
+
+
+def refused_at(plane: ControlPlane) -> list[float]:
+    """When our watch of Deployments was turned away, by the audit log."""
+    assert plane.folder is not None
+    found = []
+    for line in (plane.folder / "audit.log").read_text().splitlines():
+        event = json.loads(line)
+        refused = event["stage"] == "ResponseComplete" and event.get("responseStatus", {}).get("code") == 429
+        if refused and event["verb"] == "watch" and event["objectRef"]["resource"] == "deployments":
+            found.append(datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp())
+    return found
+
+
+async def test_turned_away_and_let_in_again(day: Day, plane: ControlPlane, real: Real) -> None:
+    namespace = await real.namespace()
+    path = PATH.format(namespace)
+    kubeconfig = real.kubeconfig("mirror-token")
+    async with relay_to(plane.port) as relay:
+        plane.write_kubeconfig(kubeconfig, token="mirror-token", server=relay.url)
+        async with mirror_of(real, kubeconfig=kubeconfig) as mirrored:
+            written = await real.done("POST", path, deployment("before"))
+            reader = await mirrored.reaches(DEPLOYMENTS, written["metadata"]["resourceVersion"])
+            day.begins()
+            async with crowded(real):
+                relay.cut()
+                await mirrored.until(lambda: "429" in reader.reason)
+                await real.done("POST", path, deployment("meanwhile"))
+                await asyncio.sleep(CROWDED_SECONDS)
+                answer = await mirrored.get(path)
+                assert (answer.status_code, len(answer.json()["items"])) == (200, 1)
+                assert "detail=STALE" in answer.headers["cache-status"]
+                waits = [later - earlier for earlier, later in itertools.pairwise(refused_at(plane))]
+            await day.converged(mirrored)
+
+            print(f"waits between refusals: {[round(wait, 1) for wait in waits]}")
+            assert len(waits) >= 3
+            assert all(1.0 <= wait < 3.0 for wait in waits)
+            assert day.lists() == 0
+            assert reader.get("meanwhile", namespace) is not None
