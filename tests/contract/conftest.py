@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from kubemirror.demo.life import Life
 from kubemirror.demo.server import DemoServer
 from tests.contract.mirrored import Mirrored, mirror_of
 from tests.contract.servers import Demo, Real, Server
@@ -18,16 +22,37 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Server]:
-    """The demo cluster without a life of its own, fresh; or the real one that all tests share."""
+    """The demo cluster, fresh; or the real one that all tests share.
+
+    Nothing happens in either by itself, unless the test is marked ``controllers``: then workloads roll out and what
+    has lost its owner or its namespace is collected.
+    """
+    controllers = request.node.get_closest_marker("controllers") is not None
     if request.param == "demo":
-        async with DemoServer(life=False) as running:
+        async with DemoServer(life=False) as running, _living(running, controllers=controllers):
             demo = Demo(running, tmp_path)
             yield demo
             await demo.close()
     else:
-        real = Real(request.getfixturevalue("control_plane"), tmp_path)
+        plane = request.getfixturevalue("full_control_plane" if controllers else "control_plane")
+        real = Real(plane, tmp_path)
         yield real
         await real.close()
+
+
+@asynccontextmanager
+async def _living(demo: DemoServer, *, controllers: bool) -> AsyncIterator[None]:
+    """The demo's controllers and kubelet, without its script; their death is the test's."""
+    if not controllers:
+        yield
+        return
+    task = asyncio.create_task(Life(demo.cluster, random=Random(1), script=False).run(), name="life")
+    try:
+        yield
+        assert not task.done(), task.result()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 @pytest.fixture

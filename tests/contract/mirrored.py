@@ -20,10 +20,8 @@ from kubemirror.settings import Settings
 from kubemirror.state.catalog import Catalog
 from kubemirror.state.store import Reader, identity_digest
 from tests.api.cluster import Stream
-from tests.contract.servers import Server
+from tests.contract.servers import PATIENCE_SECONDS, Server
 
-# What is not timed by a promise may take this long on two shared cores; everything is waited for by events.
-PATIENCE_SECONDS = 30.0
 MIRROR_TOKEN = "mirror-token"
 DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 

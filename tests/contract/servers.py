@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import ssl
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+# What is not timed by a promise may take this long on two shared cores; everything is waited for by events.
+PATIENCE_SECONDS = 30.0
 # The real server is shared by all tests of a session: each has names of its own.
 _numbers = itertools.count(1)
 
@@ -46,15 +49,18 @@ class Server(ABC):
         token: str = ADMIN_TOKEN,
         content_type: str = "application/json",
         accept: str = "application/json",
+        headers: Mapping[str, str] | None = None,
         **query: str,
     ) -> httpx.Response:
-        """The answer, whatever its code."""
+        """The answer, whatever its code. body: bytes go as they are, anything else as JSON."""
+        if body is not None and not isinstance(body, bytes):
+            body = json.dumps(body).encode()
         return await self._client.request(
             method,
             path,
             params=query or None,
-            content=None if body is None else json.dumps(body).encode(),
-            headers=_headers(token, accept, content_type),
+            content=body,
+            headers={**_headers(token, accept, content_type), **(headers or {})},
         )
 
     async def done(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
@@ -65,6 +71,17 @@ class Server(ABC):
 
     async def patch(self, path: str, patch: Any, content_type: str = MERGE_PATCH, **query: str) -> Any:
         return await self.done("PATCH", path, patch, content_type=content_type, **query)
+
+    async def until(self, path: str, condition: Callable[[httpx.Response], bool], **more: Any) -> httpx.Response:
+        """Ask until ``condition`` holds of the answer: what follows from a write follows later on a real server."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not condition(answer := await self("GET", path, **more)):
+                pass
+        return answer
+
+    async def gone(self, *paths: str) -> None:
+        for path in paths:
+            await self.until(path, lambda answer: answer.status_code == 404)
 
     @asynccontextmanager
     async def watch(self, path: str, *, accept: str = "application/json", **query: str) -> AsyncIterator[Events]:
@@ -99,15 +116,29 @@ class Server(ABC):
 
 
 class Events:
+    """What a watch tells, line by line."""
+
     def __init__(self, answer: httpx.Response) -> None:
+        self.answer = answer
         self._lines = answer.aiter_lines()
 
     async def next(self) -> dict[str, Any]:
-        event: dict[str, Any] = json.loads(await anext(self._lines))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            event: dict[str, Any] = json.loads(await anext(self._lines))
         return event
 
     async def take(self, count: int) -> list[dict[str, Any]]:
         return [await self.next() for _ in range(count)]
+
+    async def rest(self) -> list[dict[str, Any]]:
+        """All up to the end of the stream."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return [json.loads(line) async for line in self._lines]
+
+
+def named(event: Mapping[str, Any]) -> tuple[str, str]:
+    """Type and name of a watch event."""
+    return event["type"], event["object"]["metadata"].get("name", "")
 
 
 class Demo(Server):

@@ -15,9 +15,9 @@ from kubemirror.kube.discovery import discover
 from kubemirror.kube.reflector import Reflector, ReflectorOptions
 from kubemirror.state.events import Phase
 from kubemirror.state.store import Reader, Writer
-from tests.contract.mirrored import PATIENCE_SECONDS, Mirrored, digest_of, mirror_of
+from tests.contract.mirrored import Mirrored, digest_of, mirror_of
 from tests.contract.objects import deployment
-from tests.contract.servers import Server
+from tests.contract.servers import PATIENCE_SECONDS, Server
 
 
 @asynccontextmanager
