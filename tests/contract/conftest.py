@@ -10,8 +10,10 @@ import pytest
 
 from kubemirror.demo.life import Life
 from kubemirror.demo.server import DemoServer
+from tests.contract.both import Both
 from tests.contract.mirrored import Mirrored, mirror_of
-from tests.contract.servers import Demo, Real, Server
+from tests.contract.objects import COLOR, V1, definition
+from tests.contract.servers import DEFINITIONS, Demo, Real, Server
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -65,3 +67,20 @@ async def mirrored(server: Server) -> AsyncIterator[Mirrored]:
     """A mirror of ``server`` with nothing but the rights to read, which has synced."""
     async with mirror_of(server) as mirrored:
         yield mirrored
+
+
+@pytest.fixture
+async def both(server: Server, mirrored: Mirrored) -> Both:
+    return Both(server, mirrored)
+
+
+@pytest.fixture
+async def bars(server: Server, mirrored: Mirrored) -> AsyncIterator[str]:
+    """The group of a definition of bars (with a Color column) that is mirrored."""
+    group = server.group()
+    await server.done("POST", DEFINITIONS, definition(group, {**V1, "additionalPrinterColumns": [COLOR]}))
+    try:
+        await mirrored.until(lambda: mirrored.synced(f"bars.{group}"))
+        yield group
+    finally:
+        await server("DELETE", f"{DEFINITIONS}/bars.{group}")

@@ -86,11 +86,19 @@ class Mirrored:
 
     # -- what is served ---------------------------------------------------------------------------------
 
-    async def get(self, path: str, *, accept: str = "application/json", **query: str) -> httpx.Response:
+    async def get(
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        accept: str = "application/json",
+        headers: Mapping[str, str] | None = None,
+        **query: str,
+    ) -> httpx.Response:
         transport = httpx.ASGITransport(self._app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://mirror") as client:
-            headers = {"accept": accept, "accept-encoding": "identity"}
-            return await client.get(path, params=query or None, headers=headers)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            sent = {"accept": accept, "accept-encoding": "identity", "user-agent": "tests/1.0", **(headers or {})}
+            return await client.request(method, path, params=query or None, headers=sent)
 
     @asynccontextmanager
     async def watch(self, path: str, **more: Any) -> AsyncIterator[Stream]:

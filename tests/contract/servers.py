@@ -103,6 +103,10 @@ class Server(ABC):
         return f"contract-{next(_numbers)}.example.dev"
 
     @abstractmethod
+    async def account(self, namespace: str) -> None:
+        """Make what pods need before they are admitted, where no controller makes it."""
+
+    @abstractmethod
     def kubeconfig(self, token: str) -> Path:
         """One of the user with ``token``."""
 
@@ -151,6 +155,9 @@ class Demo(Server):
         path.write_text(kubeconfig_of(self.url, token=token))
         return path
 
+    async def account(self, namespace: str) -> None:
+        """Nothing: there are no accounts here."""
+
     async def forbid(self, resource: str) -> None:
         self.demo.faults.forbid(resource)
 
@@ -171,6 +178,11 @@ class Real(Server):
         path = self._folder / f"{token}.kubeconfig"
         self.plane.write_kubeconfig(path, token=token)
         return path
+
+    async def account(self, namespace: str) -> None:
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts"
+        answer = await self("POST", path, {"metadata": {"name": "default"}})
+        assert answer.status_code in (201, 409), answer.text
 
     async def forbid(self, resource: str) -> None:
         group = resource.partition(".")[2]

@@ -62,7 +62,9 @@ def resource_of(definition: Fields) -> Resource:
         singular=names.get("singular") or names["kind"].lower(),
         kind=names["kind"],
         namespaced=spec["scope"] == "Namespaced",
-        versions=tuple(_served(version, hash_) for version in served),
+        versions=tuple(
+            _served(version, hash_, _deprecation(version, served, spec["group"], names["kind"])) for version in served
+        ),
         list_kind=names.get("listKind") or f"{names['kind']}List",
         short_names=tuple(names.get("shortNames") or ()),
         categories=tuple(names.get("categories") or ()),
@@ -154,10 +156,19 @@ def _order(version: Fields) -> tuple[int, int, int, str]:
     return version_order(version["name"])
 
 
-def _served(version: Fields, hash_: str) -> ServedVersion:
-    warning = ""
-    if version.get("deprecated"):
-        warning = version.get("deprecationWarning") or ""
+def _deprecation(version: Fields, served: list[Fields], group: str, kind: str) -> str:
+    """The Warning header of a deprecated version: its own text, else the best version to use instead."""
+    if not version.get("deprecated"):
+        return ""
+    own: str | None = version.get("deprecationWarning")
+    if own is not None:
+        return own
+    warning = f"{group}/{version['name']} {kind} is deprecated"
+    better = [other["name"] for other in served if not other.get("deprecated") and _order(other) < _order(version)]
+    return f"{warning}; use {group}/{better[0]} {kind}" if better else warning
+
+
+def _served(version: Fields, hash_: str, warning: str) -> ServedVersion:
     return ServedVersion(
         name=version["name"],
         columns=tuple(
