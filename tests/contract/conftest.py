@@ -14,6 +14,7 @@ from tests.contract.both import Both
 from tests.contract.mirrored import Mirrored, mirror_of
 from tests.contract.objects import COLOR, V1, definition
 from tests.contract.servers import DEFINITIONS, Demo, Real, Server
+from tests.serve.live import Live, running
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -67,6 +68,13 @@ async def mirrored(server: Server) -> AsyncIterator[Mirrored]:
     """A mirror of ``server`` with nothing but the rights to read, which has synced."""
     async with mirror_of(server) as mirrored:
         yield mirrored
+
+
+@pytest.fixture
+async def live(mirrored: Mirrored) -> AsyncIterator[Live]:
+    """The whole application over that mirror, on a socket."""
+    async with running(mirrored) as live:
+        yield live
 
 
 @pytest.fixture

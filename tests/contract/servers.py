@@ -32,10 +32,11 @@ _numbers = itertools.count(1)
 class Server(ABC):
     """An API server. A request is the admin's unless it is given another token."""
 
-    def __init__(self, url: str, folder: Path, verify: ssl.SSLContext | bool) -> None:
+    def __init__(self, url: str, folder: Path, tls: ssl.SSLContext | None) -> None:
         self.url = url
+        self.tls = tls
         self._folder = folder
-        self._client = httpx.AsyncClient(base_url=url, verify=verify, timeout=30, trust_env=False)
+        self._client = httpx.AsyncClient(base_url=url, verify=tls or False, timeout=30, trust_env=False)
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -147,7 +148,7 @@ def named(event: Mapping[str, Any]) -> tuple[str, str]:
 
 class Demo(Server):
     def __init__(self, demo: DemoServer, folder: Path) -> None:
-        super().__init__(demo.url, folder, verify=False)
+        super().__init__(demo.url, folder, None)
         self.demo = demo
 
     def kubeconfig(self, token: str) -> Path:
@@ -171,7 +172,7 @@ class Real(Server):
     ROLE = "/apis/rbac.authorization.k8s.io/v1/clusterroles/tests-read"
 
     def __init__(self, plane: ControlPlane, folder: Path) -> None:
-        super().__init__(plane.url, folder, verify=ssl.create_default_context(cafile=str(plane.certificate)))
+        super().__init__(plane.url, folder, ssl.create_default_context(cafile=str(plane.certificate)))
         self.plane = plane
 
     def kubeconfig(self, token: str) -> Path:
