@@ -112,6 +112,10 @@ class Server(ABC):
         """One of the user with ``token``."""
 
     @abstractmethod
+    def asked(self) -> int:
+        """How many requests of mirrors have come so far."""
+
+    @abstractmethod
     async def forbid(self, resource: str) -> None:
         """Take the right to read ``resource`` from all but admins."""
 
@@ -159,6 +163,9 @@ class Demo(Server):
     async def account(self, namespace: str) -> None:
         """Nothing: there are no accounts here."""
 
+    def asked(self) -> int:
+        return len(self.demo.faults.log)
+
     async def forbid(self, resource: str) -> None:
         self.demo.faults.forbid(resource)
 
@@ -184,6 +191,10 @@ class Real(Server):
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts"
         answer = await self("POST", path, {"metadata": {"name": "default"}})
         assert answer.status_code in (201, 409), answer.text
+
+    def asked(self) -> int:
+        """Each is in the audit log when it is received."""
+        return sum(each.user == "mirror" and each.stage == "RequestReceived" for each in self.plane.requests())
 
     async def forbid(self, resource: str) -> None:
         group = resource.partition(".")[2]
