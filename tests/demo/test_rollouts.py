@@ -67,6 +67,7 @@ def test_a_new_deployment_becomes_available(cluster: Cluster, run: Step) -> None
         "updatedReplicas": 3,
         "readyReplicas": 3,
         "availableReplicas": 3,
+        "terminatingReplicas": 0,
     }
     assert conditions(cluster) == {
         "Available": ("True", "MinimumReplicasAvailable"),
