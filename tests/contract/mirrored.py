@@ -113,12 +113,17 @@ class Mirrored:
 
 @asynccontextmanager
 async def mirror_of(
-    server: Server, *, token: str = MIRROR_TOKEN, clock: Callable[[], float] = time.monotonic, **settings: Any
+    server: Server,
+    *,
+    token: str = MIRROR_TOKEN,
+    url: str = "",
+    clock: Callable[[], float] = time.monotonic,
+    **settings: Any,
 ) -> AsyncIterator[Mirrored]:
-    """A mirror of ``server`` that has synced once; the mirror's death is the test's."""
+    """A mirror of ``server`` that has synced once; the mirror's death is the test's. url: of a line to it."""
     catalog = Catalog()
     chosen = Settings(**settings)
-    async with await Connection.open(kubeconfig=server.kubeconfig(token), env={}) as connection:
+    async with await Connection.open(kubeconfig=server.kubeconfig(token, url=url), env={}) as connection:
         mirror = Mirror(connection, chosen, catalog, clock)
         context = Context(
             catalog=catalog,

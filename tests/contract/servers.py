@@ -108,8 +108,8 @@ class Server(ABC):
         """Make what pods need before they are admitted, where no controller makes it."""
 
     @abstractmethod
-    def kubeconfig(self, token: str) -> Path:
-        """One of the user with ``token``."""
+    def kubeconfig(self, token: str, *, url: str = "") -> Path:
+        """One of the user with ``token``; url: of a line that leads here, if not straight."""
 
     @abstractmethod
     def asked(self) -> int:
@@ -155,9 +155,9 @@ class Demo(Server):
         super().__init__(demo.url, folder, None)
         self.demo = demo
 
-    def kubeconfig(self, token: str) -> Path:
+    def kubeconfig(self, token: str, *, url: str = "") -> Path:
         path = self._folder / f"{token}.kubeconfig"
-        path.write_text(kubeconfig_of(self.url, token=token))
+        path.write_text(kubeconfig_of(url or self.url, token=token))
         return path
 
     async def account(self, namespace: str) -> None:
@@ -182,9 +182,11 @@ class Real(Server):
         super().__init__(plane.url, folder, ssl.create_default_context(cafile=str(plane.certificate)))
         self.plane = plane
 
-    def kubeconfig(self, token: str) -> Path:
+    def kubeconfig(self, token: str, *, url: str = "") -> Path:
         path = self._folder / f"{token}.kubeconfig"
         self.plane.write_kubeconfig(path, token=token)
+        if url:
+            path.write_text(path.read_text().replace(self.url, url))
         return path
 
     async def account(self, namespace: str) -> None:
