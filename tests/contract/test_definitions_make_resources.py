@@ -241,13 +241,12 @@ async def test_a_definition_waits_for_an_instances_finalizer(server: Server, def
         lambda answer: conditions(answer).get("Terminating", ("", ""))[1] == "InstanceDeletionInProgress",
     )
     late = await server("POST", defined.path, widget(defined.group, "late"))
-    dying = await server.done("GET", f"{defined.path}/one")
+    await server.until(f"{defined.path}/one", lambda answer: "deletionTimestamp" in answer.json()["metadata"])
     await server.patch(f"{defined.path}/one", {"metadata": {"finalizers": None}})
 
     assert conditions(waiting)["Terminating"] == (
         "True", "InstanceDeletionInProgress", "CustomResource deletion is in progress",
     )  # fmt: skip
-    assert "deletionTimestamp" in dying["metadata"]
     assert (late.status_code, late.json()["message"]) == (
         403,
         (f'{defined.name} "late" is forbidden: create not allowed while custom resource definition is terminating'),

@@ -76,6 +76,12 @@ class Rollouts:
         seen = [key for key, _ in groupby(of(obj) for obj in self.told[self._begun :])]
         return seen[1:] if self._begun else [key for key in seen if key != ("", "")]
 
+    def progressed(self) -> list[tuple[str, str]]:
+        """How progress was told to change, but for steps between: real controllers skip them when pods are quick."""
+        told: list[tuple[str, str]] = self.changes(progress)
+        assert not told or told[-1] != ("True", UPDATED)
+        return [key for key, _ in groupby(each for each in told if each != ("True", UPDATED))]
+
     async def sets(self) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = (await self.server.done("GET", self.sets_path))["items"]
         return sorted(items, key=_first)
@@ -134,18 +140,18 @@ async def web(server: Server, namespace: str) -> AsyncIterator[Rollouts]:
 async def test_a_rollout_the_next_one_and_its_undoing(server: Server, web: Rollouts, namespace: str) -> None:
     await server.done("POST", web.path, deployment(replicas=3, annotations={"team": "a"}))
     await web.rolled_out()
-    assert web.changes(progress) == [("True", CREATED), ("True", UPDATED), ("True", DONE)]
+    assert web.progressed() == [("True", CREATED), ("True", DONE)]
     assert web.changes(availability) == [TOO_FEW, ALL_AVAILABLE]
 
     await web.set_image("nginx:2")
     await web.rolled_out()
-    assert web.changes(progress) == [("True", CREATED), ("True", UPDATED), ("True", DONE)]
+    assert web.progressed() == [("True", CREATED), ("True", DONE)]
     assert web.changes(availability) == []  # one is added before one is taken
     assert web.changes(revision) == ["2"]
 
     await web.set_image("nginx:1")
     last = await web.rolled_out()
-    assert web.changes(progress) == [("True", UPDATED), ("True", DONE)]
+    assert web.progressed() in ([("True", DONE)], [])  # nothing is created
     assert web.changes(revision) == ["3"]
 
     assert counts(last) == {
@@ -283,7 +289,7 @@ async def test_a_paused_deployment_rolls_out_when_it_is_resumed(server: Server, 
 
     await web.patch({"spec": {"paused": None}})
     await web.rolled_out()
-    assert web.changes(progress) == [("Unknown", "DeploymentResumed"), ("True", UPDATED), ("True", DONE)]
+    assert web.progressed() == [("Unknown", "DeploymentResumed"), ("True", DONE)]
     assert web.changes(revision) == ["2"]
 
 
@@ -300,7 +306,7 @@ async def test_a_rollout_that_finds_no_node_times_out_and_is_repaired(
     stuck["spec"]["template"]["spec"]["nodeSelector"] = {"example.dev/no": "node"}
     await server.done("POST", web.path, stuck)
     held = await web.until(lambda obj: progress(obj)[0] == "False")
-    assert web.changes(progress) == [("True", CREATED), ("True", UPDATED), ("False", "ProgressDeadlineExceeded")]
+    assert web.progressed() == [("True", CREATED), ("False", "ProgressDeadlineExceeded")]
     assert web.changes(availability) == [TOO_FEW]
     assert await web.plain(condition(held, "Progressing")["message"]) == ['ReplicaSet "rs1" has timed out progressing.']
     pods = (await server.done("GET", f"/api/v1/namespaces/{namespace}/pods"))["items"]
@@ -308,7 +314,7 @@ async def test_a_rollout_that_finds_no_node_times_out_and_is_repaired(
 
     await web.patch({"spec": {"template": {"spec": {"nodeSelector": None}}}})
     await web.rolled_out()
-    assert web.changes(progress) == [("True", CREATED), ("True", UPDATED), ("True", DONE)]
+    assert web.progressed() == [("True", CREATED), ("True", DONE)]
     assert web.changes(availability) == [ALL_AVAILABLE]
 
 
@@ -335,7 +341,8 @@ async def test_recreating_takes_all_old_pods_before_a_new_one_comes(
             order.append((await events.next())["type"])
 
     assert web.changes(availability) == [TOO_FEW, ALL_AVAILABLE]
-    assert web.changes(progress)[-3:] == [("True", CREATED), ("True", UPDATED), ("True", DONE)]
+    # The telling of the new one may conflict with that of the old one's end: then all there is to see are the counts.
+    assert web.progressed() in ([("True", CREATED), ("True", DONE)], [])
     assert [each for each in order if each != "MODIFIED"] == ["DELETED", "DELETED", "ADDED", "ADDED"]
 
 

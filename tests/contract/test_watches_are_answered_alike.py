@@ -275,10 +275,10 @@ async def test_status_of_pods_decides_membership(server: Server, namespace: str)
     path = f"/api/v1/namespaces/{namespace}/pods"
     await server.account(namespace)
     body = {"metadata": {"name": "a"}, "spec": {"containers": [{"name": "c", "image": "nginx:1"}]}}
-    created = await server.done("POST", path, body)
-    version = created["metadata"]["resourceVersion"]
+    await server.done("POST", path, body)
     async with mirror_of(server, mirror=("pods",)) as mirrored:
         both = Both(server, mirrored)
+        version = str(mirrored.held("pods").resource_version)
         async with both.watch(path, fieldSelector="status.phase=Running", resourceVersion=version) as (theirs, ours):
             for phase in ("Running", "Failed"):
                 await server.patch(f"{path}/a/status", {"status": {"phase": phase}})
