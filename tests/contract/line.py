@@ -13,6 +13,7 @@ class Line:
 
     def __init__(self, url: str) -> None:
         self.lead_to(url)
+        self.taken = asyncio.Event()  # a connection has come
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._passing = asyncio.Event()
@@ -65,6 +66,7 @@ class Line:
         except OSError:
             writer.transport.abort()
             return
+        self.taken.set()
         for source, sink in ((reader, back), (there, writer)):
             self._open.add(sink)
             task = asyncio.create_task(self._pass(source, sink), name="line")

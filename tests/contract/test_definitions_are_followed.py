@@ -205,7 +205,7 @@ async def test_many_definitions_at_once(mirrored: Mirrored, server: Server) -> N
 
 async def test_all_that_is_there_at_the_start_is_mirrored_as_it_is_there(server: Server, namespace: str) -> None:
     group = server.group()
-    kinds = [f"Kind{at}" for at in range(40)]
+    kinds = [f"Kind{at}" for at in range(20)]
     names = [f"{kind.lower()}s.{group}" for kind in kinds]
     try:
         for kind in kinds:

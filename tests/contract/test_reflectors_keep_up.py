@@ -93,7 +93,7 @@ async def test_while_nobody_answers_it_serves_what_it_holds_and_says_that_it_is_
 
 
 async def test_silence_is_noticed_and_resumed(server: Server, line: Line, path: str, namespace: str) -> None:
-    options = {"idle_seconds": 0.5, "headers_seconds": 1.0}
+    options = {"idle_seconds": 1.0, "headers_seconds": 5.0}
     async with reflected(server, CONFIG_MAPS, namespace=namespace, url=line.url, **options) as reflecting:
         reader = await reflecting.synced()
         line.hold()
@@ -112,6 +112,7 @@ async def test_cut_off_before_it_was_complete_it_begins_anew_and_keeps_no_phanto
 ) -> None:
     async with reflected(server, CONFIG_MAPS, namespace=namespace, url=line.url, watch_list=watch_list) as reflecting:
         line.hold()
+        await line.taken.wait()
         await server.done("DELETE", f"{path}/a")
         line.cut()
         line.release()

@@ -40,10 +40,15 @@ class Rollouts:
 
     async def until(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Wait until what is told next satisfies ``condition``."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not (self.told and condition(self.told[-1])):
-                self._moved.clear()
-                await self._moved.wait()
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while not (self.told and condition(self.told[-1])):
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError:
+            pods = await self.server.done("GET", f"/api/v1/namespaces/{self.namespace}/pods")
+            states = [(pod["metadata"]["name"], pod["status"]) for pod in pods["items"]]
+            raise AssertionError(f"last told: {self.told[-1:]}, with pods {states}") from None
         return self.told[-1]
 
     async def rolled_out(self) -> dict[str, Any]:
@@ -129,9 +134,11 @@ TOO_FEW = ("False", "MinimumReplicasUnavailable")
 
 @pytest.fixture
 async def web(server: Server, namespace: str) -> AsyncIterator[Rollouts]:
+    await server.account(namespace)  # else the first pods are refused, and tried again later
     made = Rollouts(server, namespace)
     following = asyncio.create_task(made.follow(), name="follow")
     yield made
+    assert not following.done(), following.exception()
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
     await server("DELETE", f"{made.path}/web")
@@ -212,7 +219,9 @@ async def test_what_is_printed_of_a_rollout(server: Server, web: Rollouts, names
     for name, ready, phase, restarts, age, _, _, nominated, gates in await rows(pods):
         assert name.startswith("rs2-")
         assert (ready, phase, restarts, age, nominated, gates) == ("1/1", "Running", "0", "AGE", "<none>", "<none>")
-    scaled = [row[6] for row in await rows(f"/api/v1/namespaces/{namespace}/events") if row[2] == "ScalingReplicaSet"]
+    events = f"/api/v1/namespaces/{namespace}/events"
+    await server.until(events, lambda answer: answer.text.count('"ScalingReplicaSet"') == 5)  # they are told later
+    scaled = [row[6] for row in await rows(events) if row[2] == "ScalingReplicaSet"]
     assert sorted(scaled) == [
         "Scaled down replica set rs1 from 1 to 0",
         "Scaled down replica set rs1 from 2 to 1",

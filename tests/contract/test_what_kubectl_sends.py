@@ -124,6 +124,10 @@ async def test_typed_commands_send_protobuf(server: Server) -> None:
     finally:
         await server("DELETE", f"{path_of('demo2')}/web")
         await server("DELETE", "/api/v1/namespaces/demo2")
+        # Where no controller does it, it is ended by hand.
+        end = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "demo2"}, "spec": {"finalizers": []}}
+        await server("PUT", "/api/v1/namespaces/demo2/finalize", end)
+        await server.gone("/api/v1/namespaces/demo2")
 
 
 @pytest.mark.parametrize(
