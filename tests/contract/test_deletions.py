@@ -273,22 +273,19 @@ async def test_what_owns_nothing_waits_for_the_collector_too(
 
 
 @pytest.mark.controllers
-async def test_a_namespace_takes_its_contents_along(server: Server, namespace: str) -> None:
-    path = config_maps(namespace)
-    await server.done("POST", deployments(namespace), deployment())
-    await server.done("POST", path, config_map("a"))
-
-    await server.done("DELETE", f"/api/v1/namespaces/{namespace}")
-
-    await server.gone(f"{deployments(namespace)}/web", f"{path}/a", f"/api/v1/namespaces/{namespace}")
-
-
-@pytest.mark.controllers
-async def test_a_namespace_waits_for_a_finalizer_in_it(server: Server, namespace: str) -> None:
+async def test_a_namespace_takes_its_contents_along_and_waits_for_a_finalizer_in_it(
+    server: Server, namespace: str
+) -> None:
+    # Both at once: a real controller looks at a namespace only after five seconds.
+    other = await server.namespace()
+    await server.done("POST", deployments(other), deployment())
+    await server.done("POST", config_maps(other), config_map("a"))
     whole, path = f"/api/v1/namespaces/{namespace}", config_maps(namespace)
     await server.done("POST", path, config_map("held", finalizers=["x.io/y"]))
 
+    await server.done("DELETE", f"/api/v1/namespaces/{other}")
     answer = await server.done("DELETE", whole)
+    await server.gone(f"{deployments(other)}/web", f"{config_maps(other)}/a", f"/api/v1/namespaces/{other}")
     await server.until(f"{path}/held", lambda answer: "deletionTimestamp" in answer.json()["metadata"])
     late = await server("POST", path, config_map("late"))
     waiting = await server.done("GET", whole)
