@@ -21,20 +21,19 @@ from kubemirror.settings import Settings
 from kubemirror.state.catalog import Catalog
 from kubemirror.state.store import Reader, identity_digest
 from tests.api.cluster import Stream
-from tests.contract.servers import Server
+from tests.contract.servers import PATIENCE_SECONDS, Server
 
-# What is not timed by a promise may take this long on two shared cores; everything is waited for by events.
-PATIENCE_SECONDS = 30.0
 MIRROR_TOKEN = "mirror-token"
 DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 
 
 class Mirrored:
-    def __init__(self, server: Server, mirror: Mirror, catalog: Catalog, app: Any) -> None:
+    def __init__(self, server: Server, mirror: Mirror, context: Context) -> None:
         self.server = server
         self.mirror = mirror
-        self.catalog = catalog
-        self._app = app
+        self.context = context
+        self.catalog = context.catalog
+        self._app = kubernetes_app(context)
 
     # -- stores -----------------------------------------------------------------------------------------
 
@@ -89,11 +88,19 @@ class Mirrored:
 
     # -- what is served ---------------------------------------------------------------------------------
 
-    async def get(self, path: str, *, accept: str = "application/json", **query: str) -> httpx.Response:
+    async def get(
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        accept: str = "application/json",
+        headers: Mapping[str, str] | None = None,
+        **query: str,
+    ) -> httpx.Response:
         transport = httpx.ASGITransport(self._app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://mirror") as client:
-            headers = {"accept": accept, "accept-encoding": "identity"}
-            return await client.get(path, params=query or None, headers=headers)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            sent = {"accept": accept, "accept-encoding": "identity", "user-agent": "tests/1.0", **(headers or {})}
+            return await client.request(method, path, params=query or None, headers=sent)
 
     @asynccontextmanager
     async def watch(self, path: str, **more: Any) -> AsyncIterator[Stream]:
@@ -111,14 +118,18 @@ async def mirror_of(
     *,
     token: str = MIRROR_TOKEN,
     kubeconfig: Path | None = None,
+    url: str = "",
     clock: Callable[[], float] = time.monotonic,
     **settings: Any,
 ) -> AsyncIterator[Mirrored]:
-    """A mirror of ``server`` that has synced once; its death is the test's. kubeconfig: in the token's place."""
+    """A mirror of ``server`` that has synced once; its death is the test's.
+
+    kubeconfig: in the token's place. url: of a line to the server.
+    """
     catalog = Catalog()
     chosen = Settings(**settings)
     async with await Connection.open(
-        kubeconfig=kubeconfig or server.kubeconfig(token), env={}, clock=clock
+        kubeconfig=kubeconfig or server.kubeconfig(token, url=url), env={}, clock=clock
     ) as connection:
         mirror = Mirror(connection, chosen, catalog, clock)
         context = Context(
@@ -131,7 +142,7 @@ async def mirror_of(
             wall=time.time,
         )
         task = asyncio.create_task(mirror.run(), name="mirror")
-        mirrored = Mirrored(server, mirror, catalog, kubernetes_app(context))
+        mirrored = Mirrored(server, mirror, context)
         try:
             await mirrored.until(mirrored.complete)
             yield mirrored

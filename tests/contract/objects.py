@@ -26,6 +26,27 @@ def deployment(name: str = "web", *, image: str = "nginx:1", replicas: int = 1, 
     }
 
 
+def config_map(name: str, **metadata: Any) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, **metadata}, "data": {"a": "b"}}
+
+
+def owned_by(
+    owner: dict[str, Any], name: str, *more: dict[str, Any], block: bool = False, **metadata: Any
+) -> dict[str, Any]:
+    """A config map that these own. block: whether the first one waits for it when deleted in the foreground."""
+    references = [
+        {
+            "apiVersion": one["apiVersion"],
+            "kind": one["kind"],
+            "name": one["metadata"]["name"],
+            "uid": one["metadata"]["uid"],
+            **({"blockOwnerDeletion": True} if block and one is owner else {}),
+        }
+        for one in (owner, *more)
+    ]
+    return config_map(name, ownerReferences=references, **metadata)
+
+
 def definition(group: str, *versions: dict[str, Any], kind: str = "Bar") -> dict[str, Any]:
     """``bars.<group>``, namespaced, of one open version v1 unless others are given."""
     plural = kind.lower() + "s"
@@ -39,6 +60,50 @@ def definition(group: str, *versions: dict[str, Any], kind: str = "Bar") -> dict
             "names": {"plural": plural, "singular": kind.lower(), "kind": kind, "listKind": f"{kind}List"},
             "versions": list(versions or (V1,)),
         },
+    }
+
+
+def widgets(group: str, **version: Any) -> dict[str, Any]:
+    """``widgets.<group>`` with a schema, defaults and a status, of one version v1 with these fields besides."""
+    spec = {
+        "type": "object",
+        "required": ["image"],
+        "properties": {
+            "image": {"type": "string", "minLength": 2},
+            "size": {"type": "integer", "minimum": 1, "default": 3},
+            "mode": {"type": "string", "enum": ["a", "b"]},
+        },
+    }
+    status = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    schema = {"type": "object", "properties": {"spec": spec, "status": status}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"widgets.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"plural": "widgets", "kind": "Widget", "shortNames": ["wi"]},
+            "versions": [
+                {
+                    "name": "v1",
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": schema},
+                    "subresources": {"status": {}},
+                    **version,
+                }
+            ],
+        },
+    }
+
+
+def widget(group: str, name: str = "one", **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": f"{group}/v1",
+        "kind": "Widget",
+        "metadata": {"name": name},
+        "spec": {"image": "nginx:1", **spec},
     }
 
 

@@ -11,8 +11,8 @@ from kubemirror.errors import DeniedError, ExpiredError, GoneError
 from kubemirror.state.events import Phase
 from kubemirror.state.journal import ChangeType
 from tests.contract.bars import Bars
-from tests.contract.mirrored import Mirrored
-from tests.contract.objects import COLOR, V1, V2, definition
+from tests.contract.mirrored import Mirrored, mirror_of
+from tests.contract.objects import COLOR, V1, V2, bar, definition
 from tests.contract.servers import DEFINITIONS, TABLE, Server
 
 # The promise, of a definition that is Established; the rest of what is waited for is not timed so closely.
@@ -158,3 +158,28 @@ async def test_many_definitions_at_once(mirrored: Mirrored, server: Server) -> N
         for name in names:
             await server("DELETE", f"{DEFINITIONS}/{name}")
     await mirrored.until(lambda: not any(name in mirrored.catalog for name in names))
+
+
+async def test_all_that_is_there_at_the_start_is_mirrored_as_it_is_there(server: Server, namespace: str) -> None:
+    group = server.group()
+    kinds = [f"Kind{at}" for at in range(20)]
+    names = [f"{kind.lower()}s.{group}" for kind in kinds]
+    try:
+        for kind in kinds:
+            await server.done("POST", DEFINITIONS, definition(group, kind=kind))
+        last = f"/apis/{group}/v1/namespaces/{namespace}/{names[-1].partition('.')[0]}"
+        await server.until(last, lambda answer: answer.is_success)
+        await server.done("POST", last, {**bar(group, "a"), "kind": kinds[-1]})
+        async with mirror_of(server, mirror=("namespaces",)) as mirrored:
+            for name in names:
+                assert mirrored.synced(name)
+                assert mirrored.held(name).statistics.relists == {"start": 1}
+            for entry in mirrored.catalog:
+                await mirrored.equals(
+                    entry.resource.name,
+                    await server.done("GET", f"{entry.resource.path}/{entry.resource.plural}"),
+                )
+            assert len(mirrored.held(names[-1])) == 1
+    finally:
+        for name in names:
+            await server("DELETE", f"{DEFINITIONS}/{name}")

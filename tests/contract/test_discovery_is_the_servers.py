@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
+
+from tests.contract.both import Both
 from tests.contract.mirrored import Mirrored
-from tests.contract.objects import V1, V2, definition
+from tests.contract.objects import V1, V2, bar, definition
 from tests.contract.servers import DEFINITIONS, Server
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
@@ -78,3 +81,70 @@ def _by_resource(document: dict[str, Any]) -> dict[tuple[str, str, str], dict[st
 
 async def test_the_version_is_the_servers(server: Server, mirrored: Mirrored) -> None:
     assert (await mirrored.get("/version")).json() == await server.done("GET", "/version")
+
+
+OLDER = AGGREGATED.replace("v=v2", "v=v2beta1")
+ACCEPTED = (
+    AGGREGATED,
+    f"{AGGREGATED},{OLDER},application/json",
+    "application/json",
+    f"{AGGREGATED.replace('v=v2', 'v=v3')},application/json",
+)
+
+
+async def test_the_content_type_is_exact_to_the_byte(both: Both) -> None:
+    for path in ("/api", "/apis"):
+        for accept in ACCEPTED:
+            theirs, ours = await both.get(path, accept=accept)
+
+            assert (ours.status_code, ours.headers["content-type"]) == (
+                theirs.status_code, theirs.headers["content-type"],
+            ), accept  # fmt: skip
+
+
+async def test_the_older_aggregated_form_is_for_older_clients_of_the_mirror(both: Both) -> None:
+    theirs, ours = await both.get("/apis", accept=OLDER)
+
+    assert theirs.status_code == 406  # this version of Kubernetes has dropped it
+    assert (ours.status_code, ours.headers["content-type"]) == (200, OLDER)
+
+
+async def test_an_etag_lasts_as_long_as_the_document(both: Both) -> None:
+    for asked in (both.server, both.mirrored.get):
+        first = await _get(asked, "/apis")
+        again = await _get(asked, "/apis", {"if-none-match": first.headers["etag"]})
+
+        assert (first.headers["vary"], first.headers["cache-control"]) == ("Accept", "public")
+        assert (again.status_code, again.content) == (304, b"")
+
+
+async def _get(asked: Any, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
+    if isinstance(asked, Server):
+        return await asked("GET", path, accept=AGGREGATED, headers=headers)
+    answer: httpx.Response = await asked(path, accept=AGGREGATED, headers=headers)
+    return answer
+
+
+async def test_head_is_what_the_server_makes_of_it(both: Both, namespace: str, bars: str) -> None:
+    instances = f"/apis/{bars}/v1/namespaces/{namespace}/bars"
+    await both.server.done("POST", instances, bar(bars, "a"))
+    await both.mirrored.until(lambda: both.mirrored.held(f"bars.{bars}").count(namespace) == 1)
+    codes = []
+    for path in ("/apis", "/api", "/apis/apps/v1", "/apis/apps/v1/deployments", f"{instances}/a", f"{instances}/b"):
+        theirs, ours = await both.get(path, method="HEAD")
+        assert ours.status_code == theirs.status_code, path
+        assert ours.content == theirs.content == b""
+        codes.append(theirs.status_code)
+
+    assert codes == [200, 405, 405, 405, 200, 404]
+
+
+async def test_openapi_is_passed_on(both: Both, bars: str) -> None:
+    known = f"apis/{bars}/v1"
+    index = await both.server.until("/openapi/v3", lambda answer: known in answer.json()["paths"])
+    url = index.json()["paths"]["apis/apps/v1"]["serverRelativeURL"]
+
+    theirs, ours = await both.get(url)
+
+    assert ours.json() == theirs.json()
+    assert ours.status_code == 200

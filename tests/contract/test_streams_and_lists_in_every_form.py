@@ -2,78 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from kubemirror.kube.connection import Connection
-from kubemirror.kube.discovery import discover
-from kubemirror.kube.reflector import Reflector, ReflectorOptions
 from kubemirror.state.events import Phase
-from kubemirror.state.store import Reader, Writer
-from tests.contract.mirrored import PATIENCE_SECONDS, Mirrored, digest_of, mirror_of
+from tests.contract.mirrored import Mirrored, digest_of, mirror_of
 from tests.contract.objects import deployment
+from tests.contract.reflected import reflected
 from tests.contract.servers import Server
-
-
-@asynccontextmanager
-async def reflected(
-    server: Server, resource: str, *, namespace: str = "", token: str = "mirror-token", **options: Any
-) -> AsyncIterator[Reader]:
-    """One resource reflected by itself, as a user of the library does it."""
-    writer = Writer(clock=time.monotonic)
-    async with await Connection.open(kubeconfig=server.kubeconfig(token), env={}) as connection:
-        reflector = Reflector(
-            transport=connection,
-            resource=await discover(connection, resource),
-            writer=writer,
-            namespace=namespace,
-            options=ReflectorOptions(**options),
-            clock=time.monotonic,
-        )
-        task = asyncio.create_task(reflector.run(), name="reflector")
-        try:
-            yield writer.reader
-            assert not task.done()
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-
-async def until(reader: Reader, condition: Any) -> None:
-    moved = asyncio.Event()
-    stop = reader.on_progress(moved.set)
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not condition():
-                moved.clear()
-                await moved.wait()
-    finally:
-        stop()
 
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"watch_list": False}, {"watch_list": False, "page_size": 3}, {"tables": False}],
-    ids=["WatchList", "list", "pages", "objects"],
+    [
+        {},
+        {"watch_list": False},
+        {"watch_list": False, "page_size": 3},
+        {"watch_list": False, "page_size": 1, "tables": False},
+        {"tables": False},
+    ],
+    ids=["WatchList", "list", "pages", "pages of one object", "objects"],
 )
 async def test_every_way_in_ends_in_the_servers_state(server: Server, namespace: str, options: dict[str, Any]) -> None:
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     for at in range(10):
         await server.done("POST", path, {"metadata": {"name": f"c{at}"}, "data": {"at": str(at)}})
 
-    async with reflected(server, "configmaps", **options) as reader:
-        await until(reader, lambda: reader.synced)
+    async with reflected(server, "configmaps", **options) as reflecting:
+        reader = reflecting.reader
+        await reflecting.until(lambda: reader.synced)
         listed = await server.done("GET", "/api/v1/configmaps")
         assert reader.digest() == digest_of(listed)
 
         changed = await server.patch(f"{path}/c3", {"data": {"at": "x"}})
         await server.done("DELETE", f"{path}/c4")
-        await until(reader, lambda: reader.get("c4", namespace) is None)
+        await reflecting.until(lambda: reader.get("c4", namespace) is None)
         held = reader.get("c3", namespace)
         assert held is not None
         assert str(held.resource_version) == changed["metadata"]["resourceVersion"]
@@ -88,15 +52,16 @@ async def test_who_may_read_one_namespace_mirrors_that_one(server: Server) -> No
         await server("DELETE", f"/apis/apps/v1/namespaces/{namespace}/deployments/ours")
         await server.done("POST", f"/apis/apps/v1/namespaces/{namespace}/deployments", deployment("ours"))
 
-    async with reflected(server, "deployments.apps", namespace="shop", token="shop-token") as reader:
-        await until(reader, lambda: reader.phase is Phase.SYNCED)
+    async with reflected(server, "deployments.apps", namespace="shop", token="shop-token") as reflecting:
+        reader = reflecting.reader
+        await reflecting.until(lambda: reader.phase is Phase.SYNCED)
         listed = await server.done("GET", "/apis/apps/v1/namespaces/shop/deployments")
 
         assert reader.namespaces == ("shop",)
         assert reader.digest() == digest_of(listed)
-    async with reflected(server, "deployments.apps", token="shop-token") as reader:
-        await until(reader, lambda: reader.phase is Phase.FORBIDDEN)
-        assert "forbidden" in reader.reason
+    async with reflected(server, "deployments.apps", token="shop-token") as reflecting:
+        await reflecting.until(lambda: reflecting.reader.phase is Phase.FORBIDDEN)
+        assert "forbidden" in reflecting.reader.reason
 
 
 async def test_a_mirror_of_some_namespaces_holds_those(server: Server) -> None:

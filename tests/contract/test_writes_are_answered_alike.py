@@ -1,13 +1,9 @@
-"""Bodies and refusals of writes: one expectation, met by both servers."""
+"""Bodies of writes: one expectation, met by both servers."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import pytest
-
 from tests.contract.objects import deployment
-from tests.contract.servers import JSON_PATCH, Server
+from tests.contract.servers import STRATEGIC_PATCH, Server
 
 
 def path_of(namespace: str) -> str:
@@ -66,9 +62,11 @@ async def test_generation_counts_changes_of_the_spec_only(server: Server, namesp
     scaled = await server.patch(f"{path}/web", {"spec": {"replicas": 2}})
     unchanged = await server.patch(f"{path}/web", {"spec": {"replicas": 2}})
     status = await server.patch(f"{path}/web/status", {"status": {"replicas": 2}})
+    annotated = await server.patch(f"{path}/web", {"metadata": {"annotations": {"a": "b"}}})
 
-    assert [obj["metadata"]["generation"] for obj in (labelled, scaled, unchanged, status)] == [1, 2, 2, 2]
-    assert unchanged == scaled
+    generations = [obj["metadata"]["generation"] for obj in (labelled, scaled, unchanged, status, annotated)]
+    assert generations == [1, 2, 2, 2, 3]  # of Deployments alone, annotations count
+    assert unchanged == scaled  # not written again: the resourceVersion is the same
 
 
 async def test_scale_is_a_view_of_the_replicas(server: Server, namespace: str) -> None:
@@ -90,101 +88,94 @@ async def test_scale_is_a_view_of_the_replicas(server: Server, namespace: str) -
         "spec": {"replicas": 5},
         "status": {"replicas": 0, "selector": "app=web"},
     }
+    read = await server.done("GET", f"{path}/web/scale")
+    held = await server.done("GET", f"{path}/web")
+    assert read["metadata"].pop("resourceVersion") == held["metadata"]["resourceVersion"]
+    assert read == scaled
+    assert held["spec"]["replicas"] == 5
 
 
-async def test_what_was_deleted_is_told(server: Server, namespace: str) -> None:
+async def test_the_server_keeps_its_own_metadata(server: Server, namespace: str) -> None:
     path = path_of(namespace)
-    uid = (await server.done("POST", path, deployment()))["metadata"]["uid"]
+    before = (await server.done("POST", path, deployment()))["metadata"]
+    patch = {"metadata": {"creationTimestamp": "2001-01-01T00:00:00Z", "generation": 99, "labels": {"a": "b"}}}
 
-    assert await server.done("DELETE", f"{path}/web") == {
-        "kind": "Status",
-        "apiVersion": "v1",
-        "metadata": {},
-        "status": "Success",
-        "details": {"name": "web", "group": "apps", "kind": "deployments", "uid": uid},
-    }
-    assert (await server("DELETE", f"{path}/web")).json() == {
-        "kind": "Status",
-        "apiVersion": "v1",
-        "metadata": {},
-        "status": "Failure",
-        "message": 'deployments.apps "web" not found',
-        "reason": "NotFound",
-        "details": {"name": "web", "group": "apps", "kind": "deployments"},
-        "code": 404,
-    }
+    after = (await server.patch(f"{path}/web", patch))["metadata"]
+
+    kept = ("uid", "creationTimestamp", "generation")
+    assert [after[name] for name in kept] == [before[name] for name in kept]
+    assert after["labels"] == {"a": "b"}
 
 
-@pytest.mark.parametrize(
-    ("body", "code", "reason", "message"),
-    [
-        (
-            deployment(namespace="other"),
-            400,
-            "BadRequest",
-            "the namespace of the provided object does not match the namespace sent on the request",
-        ),
-        (deployment(resourceVersion="5"), 500, "", "resourceVersion should not be set on objects to be created"),
-        (
-            {"metadata": {"name": "x"}},
-            422,
-            "Invalid",
-            (
-                'Deployment.apps "x" is invalid: [spec.selector: Required value, spec.template.metadata.labels: '
-                "Invalid value: null: `selector` does not match template `labels`, spec.template.spec.containers: "
-                "Required value]"
-            ),
-        ),
-        (
-            {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "x"}},
-            400,
-            "BadRequest",
-            (
-                'Pod in version "v1" cannot be handled as a Deployment: converting (v1.Pod) to (apps.Deployment): '
-                "unknown conversion"
-            ),
-        ),
-    ],
-)
-async def test_a_create_is_refused(
-    server: Server, namespace: str, body: Any, code: int, reason: str, message: str
-) -> None:
-    answer = await server("POST", path_of(namespace), body)
-
-    told = answer.json()
-    assert (answer.status_code, told["code"], told.get("reason", ""), told["message"]) == (code, code, reason, message)
-
-
-async def test_what_cannot_be_written_over_is_a_conflict(server: Server, namespace: str) -> None:
+async def test_status_and_spec_are_written_apart(server: Server, namespace: str) -> None:
     path = path_of(namespace)
-    old = await server.done("POST", path, deployment())
-    await server.patch(f"{path}/web", {"spec": {"replicas": 2}})
+    created = await server.done("POST", path, {**deployment(), "status": {"replicas": 7}})
+    through_spec = await server.patch(f"{path}/web", {"status": {"replicas": 7}})
+    through_status = await server.patch(f"{path}/web/status", {"spec": {"replicas": 9}, "status": {"replicas": 1}})
 
-    twice = (await server("POST", path, deployment())).json()
-    stale = (await server("PUT", f"{path}/web", old)).json()
-    test = [{"op": "test", "path": "/spec/replicas", "value": 5}]
-    failed = (await server("PATCH", f"{path}/web", test, content_type=JSON_PATCH)).json()
+    assert created["status"] == through_spec["status"] == {}
+    assert (through_status["spec"]["replicas"], through_status["status"]) == (1, {"replicas": 1})
 
-    assert (twice["code"], twice["reason"], twice["message"]) == (
-        409, "AlreadyExists", 'deployments.apps "web" already exists',
-    )  # fmt: skip
-    assert (stale["code"], stale["reason"], stale["message"]) == (
-        409,
-        "Conflict",
-        (
-            'Operation cannot be fulfilled on deployments.apps "web": the object has been modified; please apply your '
-            "changes to the latest version and try again"
-        ),
-    )
-    assert (failed["code"], failed["reason"], failed["message"]) == (
-        422, "Invalid", "the server rejected our request due to an error in our request",
-    )  # fmt: skip
+
+async def test_names_are_generated_from_a_prefix(server: Server, namespace: str) -> None:
+    path = path_of(namespace)
+    made = [
+        (await server.done("POST", path, {**deployment(), "metadata": {"generateName": "web-"}}))["metadata"]
+        for _ in range(2)
+    ]
+
+    assert all(metadata["generateName"] == "web-" and len(metadata["name"]) == 9 for metadata in made)
+    assert made[0]["name"] != made[1]["name"]
+
+
+async def test_unknown_fields_and_empty_ones_are_not_kept(server: Server, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    body = {"metadata": {"name": "a", "labels": {}, "annotations": {}, "foo": 1}, "data": {}, "foo": 1}
+
+    created = await server.done("POST", path, body)
+
+    assert list(created) == ["kind", "apiVersion", "metadata"]
+    assert list(created["metadata"]) == ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"]
+
+
+async def test_yaml_is_read_too(server: Server, namespace: str) -> None:
+    body = b"metadata:\n  name: from-yaml\ndata:\n  a: b\n"
+
+    answer = await server("POST", f"/api/v1/namespaces/{namespace}/configmaps", body, content_type="application/yaml")
+
+    assert (answer.status_code, answer.json()["data"]) == (201, {"a": "b"})
+
+
+async def test_a_strategic_patch_merges_containers_by_name(server: Server, namespace: str) -> None:
+    path = path_of(namespace)
+    await server.done("POST", path, deployment())
+    patch = {
+        "spec": {
+            "template": {
+                "spec": {
+                    "$setElementOrder/containers": [{"name": "c"}, {"name": "sidecar"}],
+                    "containers": [{"name": "c", "image": "nginx:2"}, {"name": "sidecar", "image": "envoy:1"}],
+                }
+            }
+        }
+    }
+
+    containers = (await server.patch(f"{path}/web", patch, STRATEGIC_PATCH))["spec"]["template"]["spec"]["containers"]
+
+    assert [(one["name"], one["image"]) for one in containers] == [("c", "nginx:2"), ("sidecar", "envoy:1")]
+    assert containers[0]["terminationMessagePath"] == "/dev/termination-log"
 
 
 async def test_dry_run_changes_nothing(server: Server, namespace: str) -> None:
     path = path_of(namespace)
 
-    body = await server.done("POST", path, deployment("dry"), dryRun="All")
+    held = await server.done("POST", path, deployment())
+    created = await server.done("POST", path, deployment("dry"), dryRun="All")
+    named = await server.done("POST", path, {**deployment(), "metadata": {"generateName": "gen-"}}, dryRun="All")
+    scaled = await server.patch(f"{path}/web", {"spec": {"replicas": 9}}, dryRun="All")
 
-    assert "resourceVersion" not in body["metadata"]
+    assert "resourceVersion" not in created["metadata"]
+    assert named["metadata"]["name"].startswith("gen-")
+    assert (scaled["spec"]["replicas"], scaled["metadata"]["generation"]) == (9, 2)
     assert (await server("GET", f"{path}/dry")).status_code == 404
+    assert await server.done("GET", f"{path}/web") == held

@@ -16,11 +16,6 @@ from kubemirror.demo.faults import Faults
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
-DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-
-MERGE = "application/merge-patch+json"
-STRATEGIC = "application/strategic-merge-patch+json"
-JSON_PATCH = "application/json-patch+json"
 
 
 @dataclass(frozen=True)
@@ -71,9 +66,6 @@ class Client:
             {name.decode(): value.decode() for name, value in sent[0]["headers"]},
             b"".join(message.get("body", b"") for message in sent[1:]),
         )
-
-    async def patch(self, path: str, patch: Any, content_type: str = MERGE, **query: str) -> Response:
-        return await self("PATCH", path, patch, content_type=content_type, **query)
 
     @asynccontextmanager
     async def watch(self, path: str, **query: str) -> AsyncIterator[Stream]:

@@ -1,4 +1,4 @@
-"""One counter over all resources, as one etcd has; history, compaction, and a restored backup."""
+"""History on demand: compaction, and a restored backup."""
 
 from __future__ import annotations
 
@@ -6,25 +6,7 @@ import pytest
 
 from kubemirror.demo.cluster import Cluster
 from kubemirror.errors import ExpiredError
-from tests.demo.api import CONFIGMAPS, DEPLOYMENTS, Client, definition, deployment, widget
-
-
-def test_every_write_takes_the_next_number(cluster: Cluster) -> None:
-    before = cluster.resource_version
-    cluster.create("configmaps", {"metadata": {"name": "a"}})
-    cluster.create("deployments.apps", deployment())
-    cluster.delete("configmaps", "a")
-
-    assert cluster.resource_version == before + 3
-
-
-async def test_a_list_of_a_quiet_resource_is_as_new_as_the_cluster(api: Client) -> None:
-    for number in range(3):
-        await api("POST", CONFIGMAPS, {"metadata": {"name": f"c{number}"}})
-
-    listed = (await api("GET", DEPLOYMENTS)).json()
-
-    assert listed["metadata"]["resourceVersion"] == str(api.cluster.resource_version)
+from tests.demo.api import CONFIGMAPS, Client, definition, widget
 
 
 async def test_compaction_makes_older_versions_expire(api: Client) -> None:

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+import orjson
 import pytest
 
 from kubemirror.demo.cluster import Cluster
 from kubemirror.demo.examples import furnish
 from kubemirror.demo.life import Controllers, Life
+from kubemirror.state.journal import Change
 from tests.demo.api import deployment
 
 NAME = "deployments.apps"
@@ -67,6 +69,7 @@ def test_a_new_deployment_becomes_available(cluster: Cluster, run: Step) -> None
         "updatedReplicas": 3,
         "readyReplicas": 3,
         "availableReplicas": 3,
+        "terminatingReplicas": 0,
     }
     assert conditions(cluster) == {
         "Available": ("True", "MinimumReplicasAvailable"),
@@ -95,6 +98,44 @@ def test_a_rollout_keeps_within_surge_and_availability(cluster: Cluster, run: St
     assert {pod["spec"]["containers"][0]["image"] for pod in pods(cluster)} == {"nginx:2"}
     assert status(cluster)["updatedReplicas"] == 4
     assert sorted(obj["spec"]["replicas"] for obj in cluster.objects("replicasets.apps", "default")) == [0, 4]
+
+
+def test_progress_is_told_step_by_step(cluster: Cluster, run: Step) -> None:
+    told: list[str] = []
+
+    def note(change: Change) -> None:
+        for condition in orjson.loads(change.object.raw).get("status", {}).get("conditions") or ():
+            if condition["type"] == "Progressing" and told[-1:] != [condition["reason"]]:
+                told.append(condition["reason"])
+
+    cluster.shelf(NAME).reader.on_change(note)
+    cluster.create(NAME, {**deployment(), "spec": {**deployment()["spec"], "replicas": 3}})
+    run(10)
+    set_image(cluster, "nginx:2")
+    run(30)
+
+    assert told == ["NewReplicaSetCreated", "ReplicaSetUpdated", "NewReplicaSetAvailable"] * 2
+
+
+def test_scaling_amid_a_rollout_is_shared_out(cluster: Cluster, run: Step) -> None:
+    cluster.create(NAME, {**deployment(), "spec": {**deployment()["spec"], "replicas": 10}})
+    run(10)
+    set_image(cluster, "nginx:missing")
+    run(20)
+    before = sizes(cluster)
+    cluster.patch(NAME, "web", {"spec": {"replicas": 20}})
+    run(1)
+    after = sizes(cluster)
+
+    assert before == {"nginx:1": 8, "nginx:missing": 5}
+    assert after == {"nginx:1": 15, "nginx:missing": 10}  # 25 in all with the surge, each in proportion
+
+
+def sizes(cluster: Cluster) -> dict[str, int]:
+    return {
+        obj["spec"]["template"]["spec"]["containers"][0]["image"]: obj["spec"]["replicas"]
+        for obj in cluster.objects("replicasets.apps", "default")
+    }
 
 
 def test_a_missing_image_stalls_the_rollout_until_it_is_repaired(cluster: Cluster, run: Step) -> None:

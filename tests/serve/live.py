@@ -6,16 +6,24 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import httpx
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
 
 from kubemirror.serve.application import Application, application
+from kubemirror.serve.context import Context
 from kubemirror.serve.server import Server, listen
-from tests.serve.world import World
 
 Frame = dict[str, object]
+
+
+class Served(Protocol):
+    """What can be served: stores written by hand, or a mirror of an API server."""
+
+    @property
+    def context(self) -> Context: ...
 
 
 @dataclass
@@ -74,7 +82,7 @@ async def frame_of(socket: ClientConnection) -> Frame:
 
 
 @asynccontextmanager
-async def running(world: World) -> AsyncIterator[Live]:
+async def running(world: Served) -> AsyncIterator[Live]:
     """Serve ``world`` until the block ends."""
     listening = listen("127.0.0.1", 0)
     port = listening.getsockname()[1]

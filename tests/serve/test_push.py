@@ -233,15 +233,18 @@ async def test_a_rollback_ends_every_stream_with_410(live: Live, store: Store) -
     assert orjson.loads(lines[-1])["object"]["code"] == 410
 
 
-@pytest.mark.parametrize(("phase", "code"), [(Phase.FORBIDDEN, 403), (Phase.GONE, 404)])
+@pytest.mark.parametrize(
+    ("phase", "code", "told_before"), [(Phase.FORBIDDEN, 403, []), (Phase.GONE, 404, ["DELETED", "DELETED"])]
+)
 async def test_a_store_that_may_not_be_served_any_more_ends_its_streams(
-    live: Live, store: Store, phase: Phase, code: int
+    live: Live, store: Store, phase: Phase, code: int, told_before: list[str]
 ) -> None:
     async with live.ndjson("resource=deploy") as stream:
         await stream.frames(3)
         store.phase(phase, "the remedy")
-        last = orjson.loads((await stream.rest())[-1])
+        *before, last = [orjson.loads(line) for line in await stream.rest()]
 
+    assert [frame["type"] for frame in before] == told_before
     assert (last["type"], last["object"]["code"]) == ("ERROR", code)
 
 

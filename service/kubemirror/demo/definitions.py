@@ -18,6 +18,7 @@ Fields = dict[str, Any]
 
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 _STAGE = {"": 3, "beta": 2, "alpha": 1}
+_NAMES = ("plural", "singular", "shortNames", "kind", "listKind", "categories")
 
 
 def version_order(name: str) -> tuple[int, int, int, str]:
@@ -61,7 +62,9 @@ def resource_of(definition: Fields) -> Resource:
         singular=names.get("singular") or names["kind"].lower(),
         kind=names["kind"],
         namespaced=spec["scope"] == "Namespaced",
-        versions=tuple(_served(version, hash_) for version in served),
+        versions=tuple(
+            _served(version, hash_, _deprecation(version, served, spec["group"], names["kind"])) for version in served
+        ),
         list_kind=names.get("listKind") or f"{names['kind']}List",
         short_names=tuple(names.get("shortNames") or ()),
         categories=tuple(names.get("categories") or ()),
@@ -74,23 +77,43 @@ def resource_of(definition: Fields) -> Resource:
 def accept_names(definition: Fields, others: Iterable[Resource], now: str) -> bool:
     """Write acceptedNames and the conditions into ``definition``'s status; whether anything changed.
 
-    others: the other resources of the same group; a name taken by one of them is not accepted.
+    others: the other resources of the same group; a name taken by one of them is not accepted, the rest of them are.
     """
     status = definition["status"]
     before = (status.get("acceptedNames"), status.get("conditions"))
     names = definition["spec"]["names"]
     taken = {name for other in others for name in (other.plural, other.singular, *other.short_names)}
     kinds = {name for other in others for name in (other.kind, other.effective_list_kind)}
-    clash = next((name for name in _plain_names(names) if name in taken), "")
-    kind_clash = next((names[field] for field in ("kind", "listKind") if names.get(field) in kinds), "")
     conditions: list[Fields] = [dict(condition) for condition in status.get("conditions") or ()]
-    if clash or kind_clash:
-        reason = "ShortNamesConflict" if clash in (names.get("shortNames") or ()) else "NamesConflict"
-        _set(conditions, now, "NamesAccepted", "False", reason, f'"{clash or kind_clash}" is already in use')
+    accepted: Fields = dict(status.get("acceptedNames") or {})
+    clash: tuple[str, str] | None = None
+    for field, reason, used in (
+        ("plural", "PluralConflict", taken),
+        ("singular", "SingularConflict", taken),
+        ("shortNames", "ShortNamesConflict", taken),
+        ("kind", "KindConflict", kinds),
+        ("listKind", "ListKindConflict", kinds),
+    ):
+        value = names.get(field)
+        if not value:
+            accepted.pop(field, None)
+            continue
+        clashes = [name for name in (value if isinstance(value, list) else [value]) if name in used]
+        if not clashes:
+            accepted[field] = value
+            continue
+        told = [f'"{name}" is already in use' for name in clashes]
+        clash = reason, told[0] if len(told) == 1 else f"[{', '.join(told)}]"
+    if names.get("categories"):
+        accepted["categories"] = names["categories"]
+    accepted.setdefault("plural", "")
+    accepted.setdefault("kind", "")
+    status["acceptedNames"] = {field: accepted[field] for field in _NAMES if field in accepted}
+    if clash is not None:
+        _set(conditions, now, "NamesAccepted", "False", *clash)
         if _condition(definition, "Established") != "True":
             _set(conditions, now, "Established", "False", "NotAccepted", "not all names are accepted")
     else:
-        status["acceptedNames"] = {field: value for field, value in names.items() if value}
         _set(conditions, now, "NamesAccepted", "True", "NoConflicts", "no conflicts found")
         message = "the initial names have been accepted"
         _set(conditions, now, "Established", "True", "InitialNamesAccepted", message)
@@ -108,10 +131,6 @@ def mark_terminating(definition: Fields, now: str, reason: str, message: str) ->
     conditions: list[Fields] = [dict(condition) for condition in definition["status"].get("conditions") or ()]
     _set(conditions, now, "Terminating", "True", reason, message)
     definition["status"]["conditions"] = conditions
-
-
-def _plain_names(names: Fields) -> list[str]:
-    return [names["plural"], names.get("singular") or "", *(names.get("shortNames") or ())]
 
 
 def _condition(definition: Fields, type_: str) -> str:
@@ -137,10 +156,19 @@ def _order(version: Fields) -> tuple[int, int, int, str]:
     return version_order(version["name"])
 
 
-def _served(version: Fields, hash_: str) -> ServedVersion:
-    warning = ""
-    if version.get("deprecated"):
-        warning = version.get("deprecationWarning") or ""
+def _deprecation(version: Fields, served: list[Fields], group: str, kind: str) -> str:
+    """The Warning header of a deprecated version: its own text, else the best version to use instead."""
+    if not version.get("deprecated"):
+        return ""
+    own: str | None = version.get("deprecationWarning")
+    if own is not None:
+        return own
+    warning = f"{group}/{version['name']} {kind} is deprecated"
+    better = [other["name"] for other in served if not other.get("deprecated") and _order(other) < _order(version)]
+    return f"{warning}; use {group}/{better[0]} {kind}" if better else warning
+
+
+def _served(version: Fields, hash_: str, warning: str) -> ServedVersion:
     return ServedVersion(
         name=version["name"],
         columns=tuple(

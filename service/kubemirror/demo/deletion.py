@@ -22,7 +22,9 @@ from kubemirror.state.objects import Key, Object
 
 Fields = dict[str, Any]
 
-_FOREGROUND = "foregroundDeletion"
+_FOREGROUND, _ORPHAN = "foregroundDeletion", "orphan"
+# What holds an object until the garbage collector has dealt with its dependents.
+_PROPAGATED = {"Foreground": _FOREGROUND, "Orphan": _ORPHAN}
 
 
 class Deletion:
@@ -47,14 +49,13 @@ class Deletion:
         metadata = obj["metadata"]
         _check_preconditions(shelf, held, metadata, options)
         finalizers = list(metadata.get("finalizers") or ())
-        if options.propagation == "Foreground" and self._storage.owns(held.uid):
-            finalizers += [_FOREGROUND] if _FOREGROUND not in finalizers else []
+        propagated = _PROPAGATED.get(options.propagation)
+        if propagated is not None and propagated not in finalizers:
+            finalizers.append(propagated)
         grace = self._grace(shelf, obj, options)
         waits = bool(finalizers) or grace > 0 or resource.name in self.ending
         if options.dry_run:
             return obj if waits else _gone(shelf, held)
-        if options.propagation == "Orphan":
-            self._orphan(held.uid)
         if not waits:
             self._storage.remove(shelf, held)
             if resource.name != PODS:
@@ -79,6 +80,8 @@ class Deletion:
             metadata["finalizers"] = finalizers
         if resource.name in self.ending:
             self._storage.later(partial(self.ending[resource.name], name))
+        if _ORPHAN in finalizers:
+            self._storage.later(partial(self._orphan, shelf, held))
         elif _FOREGROUND in finalizers:
             self._storage.later(partial(self._foreground, shelf, held))
         return self._storage.commit(shelf, obj, old)
@@ -130,10 +133,12 @@ class Deletion:
             else:
                 self.delete(shelf, held)
 
-    def _orphan(self, uid: str) -> None:
-        for shelf, held in list(self._storage.dependents(uid)):
-            obj = decoded(held)
-            self._disown(shelf, obj, [ref for ref in obj["metadata"]["ownerReferences"] if ref["uid"] != uid])
+    def _orphan(self, shelf: Shelf, held: Object) -> None:
+        """Dependents are set free, then the owner goes."""
+        for dependent, current in list(self._storage.dependents(held.uid)):
+            obj = decoded(current)
+            self._disown(dependent, obj, [ref for ref in obj["metadata"]["ownerReferences"] if ref["uid"] != held.uid])
+        self._finish(shelf, held, _ORPHAN)
 
     def _disown(self, shelf: Shelf, obj: Fields, references: list[Fields]) -> None:
         old = deepcopy(obj)
@@ -144,26 +149,49 @@ class Deletion:
         self._storage.commit(shelf, obj, old)
 
     def _foreground(self, shelf: Shelf, held: Object) -> None:
-        """Dependents first, then the owner."""
-        for dependent, current in list(self._storage.dependents(held.uid)):
-            self.delete(dependent, current, replace(DELETE_OPTIONS, propagation="Foreground"))
+        """Dependents that block it first, then the owner; the others once it is gone."""
+        for dependent, current in self._blocking(held.uid):
+            obj = decoded(current)
+            references = [ref for ref in obj["metadata"]["ownerReferences"] if ref["uid"] != held.uid]
+            if any(self._exists(reference, current.namespace) for reference in references):
+                self._disown(dependent, obj, references)
+            else:
+                propagation = "Foreground" if self._storage.owns(current.uid) else "Background"
+                self.delete(dependent, current, replace(DELETE_OPTIONS, propagation=propagation))
         self._finish_foreground(shelf, held)
 
     def _finish_foreground(self, shelf: Shelf, held: Object) -> None:
+        if not self._blocking(held.uid):
+            self._finish(shelf, held, _FOREGROUND)
+
+    def _finish(self, shelf: Shelf, held: Object, finalizer: str) -> None:
+        """Take the garbage collector's finalizer off; the object goes, if nothing else holds it."""
         current = shelf.reader.get(held.name, held.namespace)
-        if current is None or current.uid != held.uid or self._storage.owns(held.uid):
+        if current is None or current.uid != held.uid:
             return
         obj = decoded(current)
-        finalizers = obj["metadata"].get("finalizers") or ()
-        if _FOREGROUND not in finalizers:
+        metadata = obj["metadata"]
+        if finalizer not in (metadata.get("finalizers") or ()):
             return
-        left = [item for item in finalizers if item != _FOREGROUND]
-        if left:
-            old = deepcopy(obj)
-            obj["metadata"]["finalizers"] = left
-            self._storage.commit(shelf, obj, old)
-        else:
+        old = deepcopy(obj)
+        metadata["finalizers"] = [item for item in metadata["finalizers"] if item != finalizer]
+        if self.finished(shelf, obj):
             self._storage.remove(shelf, current)
+            return
+        if not metadata["finalizers"]:
+            del metadata["finalizers"]
+        self._storage.commit(shelf, obj, old)
+
+    def _blocking(self, uid: str) -> list[tuple[Shelf, Object]]:
+        """The dependents that their owner waits for when it is deleted in the foreground."""
+        return [
+            (shelf, held)
+            for shelf, held in self._storage.dependents(uid)
+            if any(
+                reference["uid"] == uid and reference.get("blockOwnerDeletion")
+                for reference in decoded(held)["metadata"].get("ownerReferences") or ()
+            )
+        ]
 
     def _owner(self, reference: Fields, namespace: str) -> tuple[Shelf, Object] | None:
         group = reference["apiVersion"].rpartition("/")[0]

@@ -32,7 +32,8 @@ class Kind:
     defaults: fills in what upstream fills in, in place. create: further, on creation only.
     validate: the causes for which (new, old) is refused; old is None on creation.
     unconditional: whether an update without a resourceVersion is allowed.
-    counts_annotations: whether generation counts changes of annotations, too.
+    counts_annotations: whether generation counts changes of annotations, too. uncounted: fields of the spec that
+    another subresource writes upstream (pods/binding), whose changes are not counted.
     """
 
     resource: Resource
@@ -43,10 +44,13 @@ class Kind:
     validate: Callable[[Fields, Fields | None], list[Cause]] = _valid
     unconditional: bool = True
     counts_annotations: bool = False
+    uncounted: tuple[str, ...] = ()
 
     def counted(self, obj: Fields) -> Fields:
         """The part of ``obj`` whose changes metadata.generation counts."""
         part = {name: value for name, value in obj.items() if name not in ("metadata", "status")}
+        if self.uncounted and isinstance(part.get("spec"), dict):
+            part["spec"] = {name: value for name, value in part["spec"].items() if name not in self.uncounted}
         if self.counts_annotations:
             part["annotations"] = obj["metadata"].get("annotations")
         return part
@@ -152,6 +156,7 @@ BUILT_IN: tuple[Kind, ...] = (
         create=defaults.new_pod,
         defaults=defaults.pod,
         validate=validation.pod,
+        uncounted=("nodeName",),
     ),
     Kind(
         _resource(

@@ -20,6 +20,8 @@ _SCHEDULER = Options(manager="kube-scheduler")
 # Seconds a container takes to stop, and the longest it waits between restarts (kubelet: 5 minutes).
 _STOP_SECONDS = 1.0
 _MOST_BACKOFF_SECONDS = 300.0
+# Until a pod that no node takes is tried again (kube-scheduler: when a node changes, else after 5 minutes).
+_UNPLACED_SECONDS = 300.0
 
 
 class Kubelet:
@@ -82,8 +84,10 @@ class Kubelet:
         key = (metadata["namespace"], metadata["name"])
         match stage:
             case "place":
-                self._place(pod)
-                self._plan(key, "pull", now + 0.2)
+                if self._place(pod):
+                    self._plan(key, "pull", now + 0.2)
+                else:
+                    self._plan(key, "place", now + _UNPLACED_SECONDS)
             case "pull":
                 self._begin(pod)
                 missing = any("missing" in _tag(image) for image in _images(pod))
@@ -102,10 +106,18 @@ class Kubelet:
                 self._recorder.record(pod, "Killing", f"Stopping container {pod['spec']['containers'][0]['name']}")
                 self._cluster.delete(PODS, key[1], key[0], options=DeleteOptions(grace=0))
 
-    def _place(self, pod: Fields) -> None:
+    def _place(self, pod: Fields) -> bool:
+        """Whether a node takes it: one with the labels that its nodeSelector asks for."""
         metadata = pod["metadata"]
-        nodes = [node["metadata"]["name"] for node in self._cluster.objects(NODES)] or ["node-a"]
-        node = self._random.choice(nodes)
+        wanted = (pod["spec"].get("nodeSelector") or {}).items()
+        nodes = self._cluster.objects(NODES)
+        fitting = [
+            node["metadata"]["name"] for node in nodes if wanted <= (node["metadata"].get("labels") or {}).items()
+        ]
+        if nodes and not fitting:
+            self._refuse(pod, len(nodes))
+            return False
+        node = self._random.choice(fitting or ["node-a"])
         scheduled = {**_condition("PodScheduled", "True", self._cluster.now())}
         self._cluster.patch(
             PODS,
@@ -117,6 +129,14 @@ class Kubelet:
         self._write(pod, {"conditions": [scheduled]})
         message = f"Successfully assigned {metadata['namespace']}/{metadata['name']} to {node}"
         self._placements.record(pod, "Scheduled", message)
+        return True
+
+    def _refuse(self, pod: Fields, nodes: int) -> None:
+        message = f"0/{nodes} nodes are available: {nodes} node(s) didn't match Pod's node affinity/selector."
+        refused = {"reason": "Unschedulable", "message": message}
+        if not pod["status"].get("conditions"):
+            self._write(pod, {"conditions": [{**_condition("PodScheduled", "False", self._cluster.now()), **refused}]})
+        self._placements.record(pod, "FailedScheduling", message, warning=True)
 
     def _begin(self, pod: Fields) -> None:
         waiting = {"waiting": {"reason": "ContainerCreating"}}

@@ -36,13 +36,14 @@ class ReplicaSetController:
                 self._recorder.record(replica_set, "SuccessfulDelete", f"Deleted pod: {pod_name}")
         self._status(name, namespace)
 
-    def _pods(self, replica_set: Fields) -> list[Fields]:
+    def _pods(self, replica_set: Fields, *, ending: bool = False) -> list[Fields]:
+        """Those that run or will; or those that are on their way out."""
         owned = self._cluster.dependents(replica_set["metadata"]["uid"])
         return [
             pod
             for resource, pod in owned
             if resource == PODS
-            and not pod["metadata"].get("deletionTimestamp")
+            and bool(pod["metadata"].get("deletionTimestamp")) is ending
             and pod["status"].get("phase") not in ("Succeeded", "Failed")
         ]
 
@@ -83,9 +84,11 @@ class ReplicaSetController:
             "fullyLabeledReplicas": len(pods),
             "readyReplicas": ready,
             "availableReplicas": ready,
+            "terminatingReplicas": len(self._pods(replica_set, ending=True)),
             "observedGeneration": replica_set["metadata"]["generation"],
         }
-        status = {field: value for field, value in status.items() if value or field == "replicas"}
+        kept = ("replicas", "terminatingReplicas")
+        status = {field: value for field, value in status.items() if value or field in kept}
         before = replica_set.get("status") or {}
         if status != before:
             whole = {field: status.get(field) for field in {*before, *status}}

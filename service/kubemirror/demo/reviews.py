@@ -50,7 +50,7 @@ def review(kind: str, group: str, body: Fields, *, caller: Caller, users: Users,
             status = _access(subject, spec, users)
     answer = {"kind": kind, "apiVersion": f"{group}/v1", "metadata": metadata}
     if kind != "SelfSubjectReview":
-        answer["spec"] = spec
+        answer["spec"] = {name: value for name, value in spec.items() if value not in ("", [], {}, None)}
     return {**answer, "status": status}
 
 
@@ -60,7 +60,7 @@ def _token(spec: Fields, users: Users) -> Fields:
         return {"user": {}, "error": "invalid bearer token"}
     audiences = spec.get("audiences") or [AUDIENCE]
     if AUDIENCE not in audiences:
-        return {"user": {}, "error": "token audiences is invalid for the target audiences"}
+        return {"user": {}, "error": "invalid bearer token"}
     return {"authenticated": True, "user": _user_info(caller), "audiences": [AUDIENCE]}
 
 

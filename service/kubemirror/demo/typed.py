@@ -15,6 +15,11 @@ Fields = dict[str, Any]
 
 _PACKAGES = {"": "core", "apps": "apps", "autoscaling": "autoscaling", "meta": "meta"}
 _INTEGERS = frozenset({"int", "int32", "int64"})
+# Times that Go writes as null where there are none: as structs they are never empty.
+_NULLED = {
+    "core.PodCondition": ("lastProbeTime", "lastTransitionTime"),
+    "core.Event": ("eventTime", "firstTimestamp", "lastTimestamp"),
+}
 _TEXTS = frozenset({"string", "bytes", "time", "microtime"})
 
 
@@ -59,6 +64,7 @@ def _struct(message: str, value: Any, path: str, where: str, unknown: list[str])
     if not isinstance(value, dict):
         raise _wrong(value, where, message)
     fields = _fields(message)
+    nulled = _NULLED.get(message, ())
     out: Fields = {}
     for name, item in value.items():
         inner = f"{path}.{name}" if path else name
@@ -68,11 +74,15 @@ def _struct(message: str, value: Any, path: str, where: str, unknown: list[str])
                 unknown.append(inner)
             continue
         if item is None:
+            if name in nulled:
+                out[name] = None
             continue
         decoded = _value(field, item, inner, f"{where}.{name}", unknown)
         if field.omitted and not field.pointer and _empty(field, decoded):
             continue
         out[name] = decoded
+    for name in nulled:
+        out.setdefault(name, None)
     return out
 
 

@@ -134,6 +134,7 @@ class Subscription:
         self._cursor: dict[str, int] = {}
         self._beat_at = 0.0
         self._end_at = inf
+        self._failure: KubemirrorError | None = None
         self.ended = ""
 
     # -- opening --------------------------------------------------------------------------------------
@@ -211,6 +212,8 @@ class Subscription:
         """What can be sent now, without waiting; [] may also mean that nothing was selected in this turn."""
         frames: list[Frame] = []
         size = 0
+        if self._failure is not None:
+            raise self._failure
         if self._initial is not None:
             for frame in self._initial:
                 if frame is None:
@@ -226,7 +229,13 @@ class Subscription:
         for source in self._sources:
             while source.behind and turn and size < BATCH_BYTES:
                 turn -= 1
-                frame = self._changed(source)
+                try:
+                    frame = self._changed(source)
+                except KubemirrorError as error:
+                    if not frames:
+                        raise
+                    self._failure = error  # what came before the end is told before it
+                    return frames
                 if frame is not None:
                     frames.append(frame)
                     size += len(frame.data)

@@ -69,7 +69,7 @@ async def write(send: Send, answer: Answer, writing: Writing) -> None:
             body = await asyncio.to_thread(to_yaml, body) if len(body) > PIECE_BYTES else to_yaml(body)
             content_type = "application/yaml"
         else:
-            body = msgspec.json.format(body, indent=2) + b"\n"
+            body = msgspec.json.format(body, indent=2)  # without an end of line, as upstream has it
     elif isinstance(body, Listing) and body.size < WHOLE_BYTES:
         body = body.whole() + b"\n"
     elif isinstance(body, bytes) and not answer.raw:

@@ -30,7 +30,7 @@ from kubemirror.serve import status
 from kubemirror.serve.context import Context
 from kubemirror.serve.kubernetes import reviews, websocket
 from kubemirror.serve.kubernetes.answer import NO_CACHE, Answer, Message, Receive, Scope, Send, warning, write
-from kubemirror.serve.kubernetes.discovery import MEDIA_TYPES, Discovery, unrouted
+from kubemirror.serve.kubernetes.discovery import AGGREGATED_VERSIONS, MEDIA_TYPES, Discovery, unrouted
 from kubemirror.serve.kubernetes.forms import PLAIN, Form, Shape, View, allowed, form_of
 from kubemirror.serve.kubernetes.frames import Frames
 from kubemirror.serve.kubernetes.options import (
@@ -82,7 +82,7 @@ class KubernetesApp:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._discovery = Discovery(context.catalog)
+        self._discovery = Discovery(context.catalog, ("v2",) if context.authoritative else AGGREGATED_VERSIONS)
         self._reads = Reads(context)
         self.frames = Frames()
         self._printers: dict[tuple[str, str], tuple[Resource, int, Printer]] = {}

@@ -19,7 +19,8 @@ from kubemirror.state.catalog import Catalog, Entry, Resource
 
 VERBS = ["get", "list", "watch"]
 AGGREGATED_GROUP = "apidiscovery.k8s.io"
-# v2beta1 is what kubectl 1.26 to 1.29 ask for; the documents are the same.
+# v2beta1 is what kubectl 1.26 to 1.29 ask for, and the documents are the same: a mirror answers it whether its API
+# server does (before 1.33) or not.
 AGGREGATED_VERSIONS = ("v2", "v2beta1")
 MEDIA_TYPES = f"{JSON}, {YAML}, {PROTOBUF}"
 _VERSION = re.compile(r"v([1-9][0-9]*)(?:(alpha|beta)([1-9][0-9]*))?")
@@ -50,10 +51,11 @@ class _Group:
 
 
 class Discovery:
-    """The documents of one catalog."""
+    """The documents of one catalog; ``versions``: of the aggregated form, those that are spoken."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, versions: tuple[str, ...] = AGGREGATED_VERSIONS) -> None:
         self._catalog = catalog
+        self._versions = versions
         self._version = -1
         self._kept: dict[str, tuple[bytes, bytes]] = {}
 
@@ -112,7 +114,7 @@ class Discovery:
                 aggregated
                 and transform.group == AGGREGATED_GROUP
                 and transform.kind == "APIGroupDiscoveryList"
-                and transform.version in AGGREGATED_VERSIONS
+                and transform.version in self._versions
             )
 
         accepted = negotiate(request.accept, (JSON, YAML), allows)
