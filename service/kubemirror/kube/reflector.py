@@ -289,6 +289,7 @@ class Reflector:
     async def _open(self, response: Response) -> Effect | None:
         """Tell the machine what the headers say; an effect if that ends the exchange."""
         if response.status == 200 and is_json(response.headers):
+            self._writer.warn(response.headers.get("warning", ""))
             return self._step(Opened(mirror=is_mirror(response.headers)))
         body = await read_some(response.body)
         return self._step(Refused(refusal(response.status, response.headers, body)))

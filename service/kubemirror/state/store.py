@@ -113,6 +113,7 @@ class _Store:
         self.epoch = 0
         self.columns = b""
         self.columns_version = 0
+        self.warning = ""
         self.synced_once = False
         self.phase = Phase.INIT
         self.reason = ""
@@ -206,6 +207,11 @@ class Reader:
     def columns(self) -> bytes:
         """columnDefinitions of the cells, as JSON; b"" where upstream has no Tables."""
         return self._store.columns
+
+    @property
+    def warning(self) -> str:
+        """Upstream's Warning header with this resource, as it came: that its version is deprecated. "" for none."""
+        return self._store.warning
 
     @property
     def columns_version(self) -> int:
@@ -356,6 +362,10 @@ class Writer:
             case _:
                 assert_never(event)
         store.notify()
+
+    def warn(self, warning: str) -> None:
+        """What upstream's Warning header says of the resource, "" for nothing."""
+        self._store.warning = warning
 
     def refresh_cells(self, cells: Mapping[Key, Object]) -> None:
         """Replace objects by equal versions with newer cells, after their columns changed; no journal record.

@@ -136,6 +136,12 @@ class View:
 
     # -- a list ---------------------------------------------------------------------------------------
 
+    def ordered(self, page: list[Object]) -> list[Object]:
+        """The page in the order of this form: upstream's printer of FlowSchemas sorts them as they are tried."""
+        if self.form.shape is not Shape.TABLE or self.resource.name != _FLOW_SCHEMAS:
+            return page
+        return sorted(page, key=_precedence)
+
     def item(self, held: Object, now: float) -> bytes:
         """One element of the list's items, or one of the Table's rows."""
         match self.form.shape:
@@ -261,9 +267,15 @@ class View:
 
     def _metadata_of(self, held: Object) -> msgspec.Raw | bytes:
         metadata = _metadata(held.raw).metadata
-        return _in_struct_order(metadata) if self.resource.custom else metadata
+        if self.resource.custom:
+            return _in_struct_order(metadata)
+        return _without_generation(metadata) if self.resource.name == _DAEMON_SETS else metadata
 
 
+_FLOW_SCHEMAS = "flowschemas.flowcontrol.apiserver.k8s.io"
+_DAEMON_SETS = "daemonsets.apps"
+# Made by the conversion to v1 from a field of the spec: it is not in metadata that is shown without the object.
+_TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 _NO_CELL = {"string": b'""', "integer": b"0", "number": b"0"}
 
 
@@ -293,6 +305,33 @@ def _reversion(raw: bytes, stored: str, asked: str) -> bytes:
         return _version_prefix(asked) + raw[len(prefix) :]
     fields = _fields(raw)
     fields["apiVersion"] = msgspec.Raw(orjson.dumps(asked))
+    return _encode(fields)
+
+
+class _Precedence(msgspec.Struct, rename="camel"):
+    matching_precedence: int = 0
+
+
+class _FlowSchema(msgspec.Struct):
+    spec: _Precedence
+
+
+_flow_schema = msgspec.json.Decoder(_FlowSchema).decode
+
+
+def _precedence(held: Object) -> tuple[int, str]:
+    return _flow_schema(held.raw).spec.matching_precedence, held.name
+
+
+def _without_generation(metadata: msgspec.Raw) -> bytes | msgspec.Raw:
+    fields = _fields(metadata)
+    annotations = _fields(fields.get("annotations", b"{}"))
+    if annotations.pop(_TEMPLATE_GENERATION, None) is None:
+        return metadata
+    if annotations:
+        fields["annotations"] = msgspec.Raw(_encode(annotations))
+    else:
+        del fields["annotations"]
     return _encode(fields)
 
 

@@ -25,7 +25,7 @@ from kubemirror.serve.kubernetes.options import EXACT, ListOptions, resource_ver
 from kubemirror.serve.kubernetes.rollback import EarlierStates
 from kubemirror.serve.listing import Listing
 from kubemirror.serve.waiting import fresh, resumable
-from kubemirror.state.catalog import Resource
+from kubemirror.state.catalog import Resource, ServedVersion
 from kubemirror.state.events import Phase
 from kubemirror.state.objects import Object
 from kubemirror.state.selectors import Selection
@@ -96,6 +96,7 @@ class Reads:
         inside = target.namespace is not None
         start = _position(objects, token.start, inside_namespace=inside) if token is not None else 0
         page, following = await _page(objects, start, limit, selection)
+        page = target.view.ordered(page)
         more = ""
         remaining = None
         if following < len(objects):
@@ -108,11 +109,8 @@ class Reads:
 
     def headers(self, target: Target) -> Headers:
         """What says how this may be cached, how old it may be, and that its version is deprecated."""
-        headers = [NO_CACHE]
         served = target.resource.served(target.view.version)
-        if served is not None and served.deprecation_warning:
-            headers.append(warning(served.deprecation_warning))
-        return (*headers, *self._freshness(target.reader))
+        return (NO_CACHE, *warnings(target.resource, served, target.reader), *self._freshness(target.reader))
 
     def _freshness(self, reader: Reader) -> list[tuple[bytes, bytes]]:
         if self._context.authoritative:
@@ -131,7 +129,7 @@ class Reads:
         reader, catalog = target.reader, self._context.catalog
 
         def stamp() -> tuple[object, ...]:
-            return catalog.version, reader.phase, reader.epoch, reader.columns_version
+            return catalog.version, reader.phase, reader.epoch, reader.columns_version, reader.warning
 
         made = stamp()
         ages = target.view.form.shape is Shape.TABLE and target.view.printer is not None and target.view.printer.ages
@@ -182,6 +180,13 @@ class Reads:
             if entry is not None and entry.resource.name == resource.name:
                 return True
         return False
+
+
+def warnings(resource: Resource, served: ServedVersion | None, reader: Reader | None) -> Headers:
+    """That the version is deprecated: definitions say so of custom resources, upstream itself of its own."""
+    if resource.custom:
+        return (warning(served.deprecation_warning),) if served is not None and served.deprecation_warning else ()
+    return ((b"warning", reader.warning.encode("latin-1")),) if reader is not None and reader.warning else ()
 
 
 def _unmoved(reader: Reader) -> Callable[[], bool]:
