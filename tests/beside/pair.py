@@ -145,7 +145,6 @@ class Pair:
                 world.delete(f"/api/v1/namespaces/team-a/configmaps/came-{at - 1}")
             self.versions[version] = str(world.rv)
         world.delete(f"/api/v1/namespaces/team-a/configmaps/came-{at}")
-        world.compact(world.first)
         self.mirroring.reach(int(self.versions["two"]), *CHANGED)
 
     def ask(

@@ -20,11 +20,11 @@ _WORKLOADS = ("kube-controller-manager", "kube-scheduler", "kwok")
 
 
 class World:
-    """What is written here is told to the API server at once; ``rv`` is the newest it answered, ``first`` the first."""
+    """What is written here is told to the API server at once; ``rv`` is the newest it answered."""
 
     def __init__(self, plane: ControlPlane) -> None:
         self.plane = plane
-        self.rv = self.first = 0
+        self.rv = 0
         self._paths: dict[tuple[str, str], tuple[str, bool, bool]] = {}
 
     # -- writing ----------------------------------------------------------------------------------------
@@ -45,11 +45,14 @@ class World:
     def delete(self, path: str) -> dict[str, Any]:
         return self._noted(self.plane.request("DELETE", path))
 
-    def compact(self, revision: int) -> None:
-        """Forget what etcd knows of before ``revision``."""
-        body = json.dumps({"revision": str(revision), "physical": True}).encode()
+    def forget(self) -> None:
+        """Nothing of the past is known any more, to etcd or to the API server's caches."""
+        body = json.dumps({"revision": str(self.rv), "physical": True}).encode()
         with urllib.request.urlopen(f"{self.plane.etcd_url}/v3/kv/compaction", body, timeout=10):
             pass
+        self.plane.end_process("kube-apiserver")
+        self.plane.start_api_server()
+        self.plane.until_ready()
 
     def watchable(self) -> dict[str, str]:
         """Every resource that can be mirrored, by its name, and the path of all its objects; Secrets never are."""
@@ -63,7 +66,6 @@ class World:
 
     def _noted(self, answer: dict[str, Any]) -> dict[str, Any]:
         self.rv = max(self.rv, int(answer.get("metadata", {}).get("resourceVersion", 0)))
-        self.first = self.first or self.rv
         return answer
 
     def _place(self, manifest: dict[str, Any]) -> tuple[str, bool, bool]:
@@ -117,6 +119,7 @@ class World:
         )
         for name in _WORKLOADS:
             self.plane.end_process(name)
+        self.forget()
 
     def _create_when_defined(self, manifest: dict[str, Any]) -> None:
         deadline = time.monotonic() + READY_SECONDS

@@ -166,11 +166,13 @@ class View:
         api_version = self.resource.api_version_of(self.version)
         match self.form.shape:
             case Shape.TABLE:
-                return (
-                    b'{"kind":"Table","apiVersion":"%s","metadata":%s,"columnDefinitions":%s,"rows":['
-                    % (self.form.meta_api_version.encode(), orjson.dumps(metadata), self._definitions),
-                    b"]}",
+                head = b'{"kind":"Table","apiVersion":"%s","metadata":%s,"columnDefinitions":%s,"rows":' % (
+                    self.form.meta_api_version.encode(),
+                    orjson.dumps(metadata),
+                    self._definitions,
                 )
+                # Upstream's printer of kinds that have none of their own starts with no rows at all.
+                return (head + b"null", b"}") if empty and self._printer.default else (head + b"[", b"]}")
             case Shape.METADATA:
                 head = b'{"kind":"PartialObjectMetadataList","apiVersion":"%s","metadata":%s,"items":' % (
                     self.form.meta_api_version.encode(),
