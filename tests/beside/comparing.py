@@ -56,19 +56,28 @@ class Pairs(list[tuple[str, Any]]):
 
 def read(text: bytes) -> Any:
     """JSON with its key order and the digits of its numbers."""
-    return json.loads(text, object_pairs_hook=Pairs, parse_float=lambda text: ("number", text), parse_int=lambda text: ("number", text))
+    return json.loads(
+        text,
+        object_pairs_hook=Pairs,
+        parse_float=lambda text: ("number", text),
+        parse_int=lambda text: ("number", text),
+    )
 
 
-def compare(theirs: Answer, ours: Answer, aside: Aside = Aside(), *, head: bool = False) -> None:  # noqa: B008
+def compare(theirs: Answer, ours: Answer, aside: Aside = Aside(), *, head: bool = False) -> None:
     """AssertionError that shows the first difference."""
     ours_body = ours.body
-    assert ours.status == theirs.status, f"{theirs.status} {theirs.body[:600]!r}\n     ours: {ours.status} {ours.body[:600]!r}"
+    assert ours.status == theirs.status, (
+        f"{theirs.status} {theirs.body[:600]!r}\n     ours: {ours.status} {ours.body[:600]!r}"
+    )
     for name in HEADERS:
         if name == "etag" and aside.etag:
             continue
         if name == "vary" and theirs.encoding != ours.encoding:
             continue  # checked with the encoding
-        assert ours.headers.get(name) == theirs.headers.get(name), f"header {name}: {theirs.headers.get(name)!r} ours: {ours.headers.get(name)!r} {theirs.body[:300]!r} {ours.body[:300]!r}"
+        assert ours.headers.get(name) == theirs.headers.get(name), (
+            f"header {name}: {theirs.headers.get(name)!r} ours: {ours.headers.get(name)!r} with {ours.body[:300]!r}"
+        )
     if (len(theirs.body) > GZIP_BYTES) == (len(ours.body) > GZIP_BYTES):
         assert ours.encoding == theirs.encoding, f"Content-Encoding: {theirs.encoding!r} ours: {ours.encoding!r}"
     if head:
@@ -91,7 +100,9 @@ def layout(text: bytes) -> str:
     end = len(text) - len(text.rstrip(b"\n"))
     if not lines:
         return f"one line, {end} ends"
-    assert text.rstrip(b"\n") == json.dumps(json.loads(text), indent=2, ensure_ascii=False).encode() or b"\\u" in text, text[:300]
+    assert (
+        text.rstrip(b"\n") == json.dumps(json.loads(text), indent=2, ensure_ascii=False).encode() or b"\\u" in text
+    ), text[:300]
     return f"indented, {end} ends"
 
 
@@ -102,7 +113,7 @@ def _from_yaml(text: bytes) -> Any:
 # -- what stands aside ------------------------------------------------------------------------------------
 
 
-def normal(document: Any, aside: Aside = Aside()) -> Any:  # noqa: B008
+def normal(document: Any, aside: Aside = Aside()) -> Any:
     """The document without what may differ."""
     if not isinstance(document, Pairs):
         return document
@@ -115,7 +126,12 @@ def normal(document: Any, aside: Aside = Aside()) -> Any:  # noqa: B008
     if kind == "Table":
         return _table(document, aside)
     items = document.get("items")
-    if isinstance(kind, str) and "items" in dict(document) and document.get("metadata") is not None and kind != "APIGroupDiscoveryList":
+    if (
+        isinstance(kind, str)
+        and "items" in dict(document)
+        and document.get("metadata") is not None
+        and kind != "APIGroupDiscoveryList"
+    ):
         document = document.put("metadata", _list_metadata(document.get("metadata"), aside))
         return document.put("items", items and [_object(item) for item in items])
     if kind == "APIVersions":
@@ -248,7 +264,9 @@ def same(theirs: Any, ours: Any, at: str = "") -> None:
         for (name, value), (_, mine) in zip(theirs, ours, strict=True):
             same(value, mine, f"{at}.{name}")
     elif isinstance(theirs, list) and isinstance(ours, list) and not isinstance(theirs, Pairs):
-        assert len(ours) == len(theirs), f"{at or '.'} has {len(theirs)}: {shown(theirs)}\n     ours {len(ours)}: {shown(ours)}"
+        assert len(ours) == len(theirs), (
+            f"{at or '.'} has {len(theirs)}: {shown(theirs)}\n     ours {len(ours)}: {shown(ours)}"
+        )
         for index, (value, mine) in enumerate(zip(theirs, ours, strict=True)):
             same(value, mine, f"{at}[{index}]")
     elif ours != theirs and not (".cells[" in at and _same_age(theirs, ours)):

@@ -1,7 +1,7 @@
 """The requests that are put to both servers: tables of paths, forms and parameters, and what they are combined to.
 
 A case's name is its line in the tables, so that a failure tells what was asked. ``$name`` in a target stands for a
-resourceVersion that is known when it is asked (pair.py: ``one``, ``two``, ``ahead``).
+resourceVersion that is known when it is asked (pair.py: ``one``, ``two``, ``ahead``), or a continue token of RV 1.
 """
 
 from __future__ import annotations
@@ -265,10 +265,10 @@ LISTS: dict[str, str] = {
     "continue without rv": "continue=eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJzdGFydCI6ImEifQ",
     "continue without start": "continue=eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MX0",
     "continue up": "continue=eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6LTEsInN0YXJ0IjoiLi4vLi4vIn0",
-    "continue compacted": "continue=eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MSwic3RhcnQiOiJhIn0",
-    "continue and rv": "continue=eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MSwic3RhcnQiOiJhIn0&resourceVersion=$two",
-    "continue and exact": "continue=eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MSwic3RhcnQiOiJhIn0&resourceVersion=$two&resourceVersionMatch=Exact",
-    "continue and match": "continue=eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MSwic3RhcnQiOiJhIn0&resourceVersionMatch=NotOlderThan",
+    "continue compacted": "continue=$token",
+    "continue and rv": "continue=$token&resourceVersion=$two",
+    "continue and exact": "continue=$token&resourceVersion=$two&resourceVersionMatch=Exact",
+    "continue and match": "continue=$token&resourceVersionMatch=NotOlderThan",
     "sendInitialEvents": "sendInitialEvents=true",
     "sendInitialEvents and match": "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=0",
     "sendInitialEvents false": "sendInitialEvents=false",
@@ -311,45 +311,128 @@ LABELS: tuple[str, ...] = (
 
 FIELDS: dict[str, tuple[str, ...]] = {
     DEPLOYMENTS: (
-        "metadata.name=web", "metadata.name==web", "metadata.name!=web", "metadata.namespace=team-a",
-        "metadata.namespace=team-b", "metadata.name=nobody", "spec.replicas=1", "metadata.labels=x", "x", "=", "==x",
-        "=x", "metadata.name=web,metadata.namespace=team-a", "metadata.name=web,", ",", ",,metadata.name=web", "",
-        "metadata.name=a\\,b", "metadata.name=a\\b", "metadata.name=a\\", "metadata.name=a=b", "metadata.name",
-        "metadata.name=web,metadata.name=idle", "metadata.name in (web)", "!metadata.name", "metadata.name!web",
-        "metadata.name = web", "metadata.NAME=web", "b=1,a=2", "ü=1", "metadata.name=web,bogus=1",
+        "metadata.name=web",
+        "metadata.name==web",
+        "metadata.name!=web",
+        "metadata.namespace=team-a",
+        "metadata.namespace=team-b",
+        "metadata.name=nobody",
+        "spec.replicas=1",
+        "metadata.labels=x",
+        "x",
+        "=",
+        "==x",
+        "=x",
+        "metadata.name=web,metadata.namespace=team-a",
+        "metadata.name=web,",
+        ",",
+        ",,metadata.name=web",
+        "",
+        "metadata.name=a\\,b",
+        "metadata.name=a\\b",
+        "metadata.name=a\\",
+        "metadata.name=a=b",
+        "metadata.name",
+        "metadata.name=web,metadata.name=idle",
+        "metadata.name in (web)",
+        "!metadata.name",
+        "metadata.name!web",
+        "metadata.name = web",
+        "metadata.NAME=web",
+        "b=1,a=2",
+        "ü=1",
+        "metadata.name=web,bogus=1",
     ),
     "/api/v1/pods": (
-        "spec.nodeName=cordoned", "spec.nodeName=", "spec.nodeName!=", "spec.restartPolicy=OnFailure",
-        "spec.schedulerName=nobody", "spec.serviceAccountName=default", "spec.hostNetwork=true",
-        "spec.hostNetwork=false", "status.phase=Running", "status.phase!=Running", "status.podIP=10.1.0.7",
-        "status.podIPs=10.1.0.7", "status.podIPs=", "status.nominatedNodeName=", "spec.host=cordoned", "bogus=1",
-        "metadata.uid=1", "status.phase=Running,spec.nodeName=cordoned",
+        "spec.nodeName=cordoned",
+        "spec.nodeName=",
+        "spec.nodeName!=",
+        "spec.restartPolicy=OnFailure",
+        "spec.schedulerName=nobody",
+        "spec.serviceAccountName=default",
+        "spec.hostNetwork=true",
+        "spec.hostNetwork=false",
+        "status.phase=Running",
+        "status.phase!=Running",
+        "status.podIP=10.1.0.7",
+        "status.podIPs=10.1.0.7",
+        "status.podIPs=",
+        "status.nominatedNodeName=",
+        "spec.host=cordoned",
+        "bogus=1",
+        "metadata.uid=1",
+        "status.phase=Running,spec.nodeName=cordoned",
     ),
-    "/api/v1/namespaces": ("status.phase=Active", "metadata.name=team-a", "metadata.namespace=team-a", "name=team-a", "bogus=1"),
+    "/api/v1/namespaces": (
+        "status.phase=Active",
+        "metadata.name=team-a",
+        "metadata.namespace=team-a",
+        "name=team-a",
+        "bogus=1",
+    ),
     "/api/v1/nodes": ("spec.unschedulable=true", "spec.unschedulable=false", "metadata.namespace=x", "bogus=1"),
     "/api/v1/services": ("spec.clusterIP=None", "spec.type=ExternalName", "spec.type!=ClusterIP", "bogus=1"),
     "/api/v1/events": (
-        "involvedObject.kind=Deployment", "involvedObject.namespace=team-a", "involvedObject.name=web",
-        "involvedObject.uid=1", "involvedObject.apiVersion=apps/v1", "involvedObject.resourceVersion=1",
-        "involvedObject.fieldPath=spec", "reason=Scaled", "reportingComponent=", "source=deployment-controller",
-        "type=Warning", "type!=Warning", "action=x", "bogus=1",
+        "involvedObject.kind=Deployment",
+        "involvedObject.namespace=team-a",
+        "involvedObject.name=web",
+        "involvedObject.uid=1",
+        "involvedObject.apiVersion=apps/v1",
+        "involvedObject.resourceVersion=1",
+        "involvedObject.fieldPath=spec",
+        "reason=Scaled",
+        "reportingComponent=",
+        "source=deployment-controller",
+        "type=Warning",
+        "type!=Warning",
+        "action=x",
+        "bogus=1",
     ),
-    "/apis/events.k8s.io/v1/events": ("reason=Done", "regarding.kind=Pod", "involvedObject.kind=Pod", "reportingController=example.dev/controller", "source=x", "reportingComponent=x", "type=Warning", "bogus=1"),
+    "/apis/events.k8s.io/v1/events": (
+        "reason=Done",
+        "regarding.kind=Pod",
+        "involvedObject.kind=Pod",
+        "reportingController=example.dev/controller",
+        "source=x",
+        "reportingComponent=x",
+        "type=Warning",
+        "bogus=1",
+    ),
     "/apis/batch/v1/jobs": ("status.successful=2", "status.successful=0", "metadata.name=once", "bogus=1"),
     "/apis/batch/v1/cronjobs": ("metadata.name=nightly", "bogus=1"),
     "/api/v1/replicationcontrollers": ("status.replicas=0", "bogus=1"),
     f"{APPS}/replicasets": ("status.replicas=0", "metadata.namespace=team-a"),
-    "/apis/apiextensions.k8s.io/v1/customresourcedefinitions": ("metadata.name=widgets.example.dev", "metadata.namespace=x", "bogus=1"),
+    "/apis/apiextensions.k8s.io/v1/customresourcedefinitions": (
+        "metadata.name=widgets.example.dev",
+        "metadata.namespace=x",
+        "bogus=1",
+    ),
     "/apis/certificates.k8s.io/v1/certificatesigningrequests": ("spec.signerName=x", "metadata.namespace=x", "bogus=1"),
-    "/apis/rbac.authorization.k8s.io/v1/clusterroles": ("metadata.name=example:reader", "metadata.namespace=x", "bogus=1"),
+    "/apis/rbac.authorization.k8s.io/v1/clusterroles": (
+        "metadata.name=example:reader",
+        "metadata.namespace=x",
+        "bogus=1",
+    ),
     "/apis/storage.k8s.io/v1/storageclasses": ("metadata.namespace=x", "bogus=1"),
     f"/api/v1{A}/configmaps": ("metadata.name=a.b-c.9", "data=x"),
     f"/api/v1{A}/serviceaccounts": ("bogus=1",),
     "/apis/networking.k8s.io/v1/ingresses": ("bogus=1",),
     f"{WIDGETS}/widgets": (
-        "spec.color=red", "spec.color!=red", "spec.color=", "spec.size=3", "spec.size=0", "spec.size=", "spec.on=true",
-        "spec.on=false", "spec.shape=round", ".spec.color=red", "bogus=1", "metadata.namespace=team-a",
-        "spec.color=a\\,b\\=c\\\\d", "spec.color=red,spec.size=3", "spec.weight=1.5",
+        "spec.color=red",
+        "spec.color!=red",
+        "spec.color=",
+        "spec.size=3",
+        "spec.size=0",
+        "spec.size=",
+        "spec.on=true",
+        "spec.on=false",
+        "spec.shape=round",
+        ".spec.color=red",
+        "bogus=1",
+        "metadata.namespace=team-a",
+        "spec.color=a\\,b\\=c\\\\d",
+        "spec.color=red,spec.size=3",
+        "spec.weight=1.5",
     ),
     "/apis/example.dev/v1beta1/widgets": ("spec.color=red", "spec.shape=round"),
     f"{WIDGETS}/planets": ("metadata.name=mars", "metadata.namespace=x", "moons=2"),
@@ -551,7 +634,9 @@ DIFFERENT: dict[str, tuple[str, str, int]] = {
     "exec": ("POST", f"/api/v1{B}/pods/bare/exec", 405),
     "a version behind a conversion webhook": ("GET", f"/apis/other.example.dev/v1{A}/hooked", 404),
     "a version of a built-in resource that is not the preferred one": (
-        "GET", f"/apis/autoscaling/v1{A}/horizontalpodautoscalers", 404,
+        "GET",
+        f"/apis/autoscaling/v1{A}/horizontalpodautoscalers",
+        404,
     ),
 }
 
@@ -630,10 +715,15 @@ def cases() -> Iterator[Case]:
     for selector in LABELS:
         shown = selector if len(selector) < 70 else f"{selector[:20]}… ({len(selector)})"
         yield Case(f"labels {shown!r}", with_query(f"{APPS}/deployments", f"labelSelector={quote(selector, safe='')}"))
-        yield Case(f"custom labels {shown!r}", with_query(f"{WIDGETS}/widgets", f"labelSelector={quote(selector, safe='')}"))
+        yield Case(
+            f"custom labels {shown!r}", with_query(f"{WIDGETS}/widgets", f"labelSelector={quote(selector, safe='')}")
+        )
     for selector in ("n>4", "n<4", "n>x", "n in (5)", "at in (1,2,3),odd", "odd=1,at!=3"):
         for path in ("/api/v1/pods", CONFIGMAPS):
-            yield Case(f"labels of {path.rpartition('/')[2]} {selector!r}", with_query(path, f"labelSelector={quote(selector)}"))
+            yield Case(
+                f"labels of {path.rpartition('/')[2]} {selector!r}",
+                with_query(path, f"labelSelector={quote(selector)}"),
+            )
     for path, selectors in FIELDS.items():
         for selector in selectors:
             yield Case(f"fields of {path} {selector!r}", with_query(path, f"fieldSelector={quote(selector, safe='')}"))
@@ -645,7 +735,13 @@ def cases() -> Iterator[Case]:
         yield Case(f"header: {words}", target, headers=headers)
     for form in ("", "Metadata", "Object", "None", "none", "Nonsense"):
         yield Case(f"includeObject {form!r}", with_query(DEPLOYMENTS, f"includeObject={form}"), accept=TABLE)
-        yield Case(f"includeObject {form!r} of an object", with_query(f"{WIDGETS}{A}/widgets/first", f"includeObject={form}"), accept=TABLE)
+        yield Case(
+            f"includeObject {form!r} of an object",
+            with_query(f"{WIDGETS}{A}/widgets/first", f"includeObject={form}"),
+            accept=TABLE,
+        )
     for path in (f"{DEPLOYMENTS}", f"{DEPLOYMENTS}/web", f"{WIDGETS}/widgets", "/api/v1/nodes"):
         yield Case(f"ahead of everything: {path}", with_query(path, "resourceVersion=$ahead"))
-    yield Case("exact and ahead of everything", with_query(DEPLOYMENTS, "resourceVersion=$ahead&resourceVersionMatch=Exact"))
+    yield Case(
+        "exact and ahead of everything", with_query(DEPLOYMENTS, "resourceVersion=$ahead&resourceVersionMatch=Exact")
+    )

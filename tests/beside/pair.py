@@ -1,4 +1,4 @@
-"""The API server and a whole mirror of it beside each other, each behind its own socket, and one request put to both."""
+"""The API server and a whole mirror of it, each behind its own socket, and one request put to both."""
 
 from __future__ import annotations
 
@@ -136,6 +136,7 @@ class Pair:
         ``one`` and ``two`` are known to the stores of what is changed here, with changes after them.
         """
         world = self.world
+        self.versions["token"] = "eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MSwic3RhcnQiOiJhIn0"
         self.versions["ahead"] = str(world.rv + 1_000_000_000)
         for at, version in enumerate(("one", "two", "now")):
             for path in CHANGED.values():

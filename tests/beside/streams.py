@@ -15,7 +15,19 @@ from websockets.asyncio.client import connect
 
 from kubemirror.demo.users import ADMIN_TOKEN
 from tests.beside.comparing import Aside, Pairs, normal, read
-from tests.beside.corpus import APPS, CONFIGMAPS, DEPLOYMENTS, JSON, PARTIAL, PARTIAL_LIST, TABLE, WIDGETS, A, B, with_query
+from tests.beside.corpus import (
+    APPS,
+    CONFIGMAPS,
+    DEPLOYMENTS,
+    JSON,
+    PARTIAL,
+    PARTIAL_LIST,
+    TABLE,
+    WIDGETS,
+    A,
+    B,
+    with_query,
+)
 from tests.beside.pair import Pair
 from tests.beside.world import configmap
 
@@ -71,7 +83,9 @@ WATCHES: tuple[Watched, ...] = (
     Watched("from 0", DEPLOYMENTS, "resourceVersion=0"),
     Watched("from 0, with bookmarks", ALL_WIDGETS, "resourceVersion=0&allowWatchBookmarks=true"),
     Watched("from 0, Table", f"{APPS}/deployments", "resourceVersion=0", TABLE),
-    Watched("from 0, nothing there", f"{APPS}/namespaces/empty/deployments", "resourceVersion=0&allowWatchBookmarks=true"),
+    Watched(
+        "from 0, nothing there", f"{APPS}/namespaces/empty/deployments", "resourceVersion=0&allowWatchBookmarks=true"
+    ),
     Watched("from now", ALL_CM, FROM_NOW),
     Watched("from now and 0", ALL_CM, f"{FROM_NOW}&resourceVersion=0"),
     Watched("from an RV without initial events", ALL_CM, f"{FROM_NOW}&resourceVersion=$now"),
@@ -157,12 +171,20 @@ def churn(pair: Pair) -> None:
         create(configmap(f"new-{at}", namespace="team-b", labels={"in": "no"}, finalizers=["example.dev/held"]))
         create(widget(f"new-{at}", color="red" if at else "blue", labels={"in": "yes"}))
     for value in ("yes", "no", None, "yes", None):
-        for path in (f"{CM_A}/new-0", f"{CONFIGMAPS}/new-1", f"{WIDGETS}{A}/widgets/first", f"/api/v1{B}/pods/bare", f"{DEPLOYMENTS}/web"):
+        for path in (
+            f"{CM_A}/new-0",
+            f"{CONFIGMAPS}/new-1",
+            f"{WIDGETS}{A}/widgets/first",
+            f"/api/v1{B}/pods/bare",
+            f"{DEPLOYMENTS}/web",
+        ):
             patch(path, {"metadata": {"labels": {"in": value}}})
     for color in ("green", "red", None, "red"):
         patch(f"{WIDGETS}{A}/widgets/new-1", {"spec": {"color": color}})
     patch(f"{WIDGETS}{A}/widgets/new-1/status", {"status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}})
-    patch(f"/apis/example.dev/v1beta1{A}/widgets/first", {"spec": {"shape": "square", "a": "<&> \u2028", "float": 2.50}})
+    patch(
+        f"/apis/example.dev/v1beta1{A}/widgets/first", {"spec": {"shape": "square", "a": "<&> \u2028", "float": 2.50}}
+    )
     for phase in ("Failed", "Running", "Succeeded", "Running"):
         patch(f"/api/v1{B}/pods/bare/status", {"status": {"phase": phase}})
     patch("/api/v1/nodes/cordoned", {"spec": {"unschedulable": False}})
@@ -343,7 +365,9 @@ def _without_version(obj: Pairs) -> Pairs:
     obj = obj.put("metadata", obj.get("metadata").put("resourceVersion", "#"))
     rows = obj.get("rows")
     if rows:
-        obj = obj.put("rows", [row.put("object", row.get("object") and _without_version(row.get("object"))) for row in rows])
+        obj = obj.put(
+            "rows", [row.put("object", row.get("object") and _without_version(row.get("object"))) for row in rows]
+        )
     return obj
 
 

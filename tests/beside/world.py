@@ -75,7 +75,11 @@ class World:
                 known = self._paths.get((group_version, resource["kind"]))
                 base = f"{'/apis' if '/' in group_version else '/api'}/{group_version}"
                 if "/" not in resource["name"]:
-                    self._paths[group_version, resource["kind"]] = f"{base}/{resource['name']}", resource["namespaced"], False
+                    self._paths[group_version, resource["kind"]] = (
+                        f"{base}/{resource['name']}",
+                        resource["namespaced"],
+                        False,
+                    )
                 elif resource["name"].endswith("/status") and known is not None:
                     self._paths[group_version, resource["kind"]] = *known[:2], True
         path, namespaced, has_status = self._paths[identity]

@@ -45,6 +45,7 @@ from kubemirror.kube.wire import (
     EventDecoder,
     LineSplitter,
     Page,
+    Progress,
     WireError,
     is_json,
     page,
@@ -347,6 +348,8 @@ class Reflector:
                     heard = loop.time()
                 for line in lines:
                     for event in decoder.decode(line):
+                        if isinstance(event, Progress):
+                            self._writer.learn(event.blank)
                         effect = self._step(event)
                         if effect is not None:
                             return effect

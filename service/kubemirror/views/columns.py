@@ -21,6 +21,7 @@ from kubemirror.views.custom_columns import (
     ColumnDefinition,
     cell_of,
     definitions_of,
+    shown,
 )
 from kubemirror.views.duration import age, human_duration, timestamp
 from kubemirror.views.pods import summary
@@ -43,7 +44,7 @@ class Printer:
 
     def __init__(self, resource: Resource, version: str, definitions: bytes) -> None:
         served = resource.served(version)
-        columns = served.columns if served is not None else ()
+        columns = shown(served.columns) if served is not None else ()
         self._computed: list[Callable[[JSON, float], JSON]] | None = None
         self._anew: list[tuple[int, Cell]] = []
         if definitions:
@@ -53,8 +54,7 @@ class Printer:
         elif resource.custom:
             self.definitions = definitions_of(columns)
             self.definitions_json = orjson.dumps([each._asdict() for each in self.definitions])
-            shown = columns or (Column("Age", "date", CREATION_TIMESTAMP),)
-            self._computed = [cell_of(column) for column in shown]
+            self._computed = [cell_of(column) for column in columns]
         else:
             self.definitions = list(_FALLBACK)
             self.definitions_json = orjson.dumps([each._asdict() for each in self.definitions])
