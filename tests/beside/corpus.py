@@ -618,7 +618,7 @@ METHODS: dict[str, tuple[str, str]] = {
 DIFFERENT: dict[str, tuple[str, str, int]] = {
     "an encoded slash is part of a name, and no name has one": ("GET", f"{DEPLOYMENTS}/web%2Fstatus", 400),
     "the same below a definition": ("GET", f"{WIDGETS}{A}/widgets/first%2Fstatus", 400),
-    "an encoded slash separates nothing": ("GET", f"{APPS}/namespaces%2Fteam-a%2Fdeployments", 400),
+    "an encoded slash separates nothing": ("GET", f"{APPS}/namespaces%2Fteam-a%2Fdeployments", 404),
     "a path of dots": ("GET", f"{DEPLOYMENTS}/../deployments/web", 400),
     "dots as a namespace": ("GET", f"{APPS}/namespaces/../deployments", 400),
     "a path that is not UTF-8": ("GET", f"{DEPLOYMENTS}/%ff", 400),

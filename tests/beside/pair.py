@@ -165,6 +165,15 @@ class Pair:
         ours = self._pool.submit(self._ours.ask, method, target, headers, body)
         return theirs_.result(), ours.result()
 
+    def versions_of(self, path: str) -> str:
+        """A resourceVersion of the collection's resource that both know: its store's own."""
+        plural = path.partition("?")[0].rpartition("/")[2]
+        name = f"{plural}.example.dev" if "example.dev" in path else plural
+        return str(self.mirroring.mirrored.held(name).resource_version)
+
+    def theirs(self, target: str, *, headers: Mapping[str, str]) -> Answer:
+        return self._theirs.ask("GET", target, headers, None)
+
     def ours(self, target: str, *, method: str = "GET", headers: Mapping[str, str]) -> Answer:
         return self._ours.ask(method, target, headers, None)
 

@@ -44,7 +44,7 @@ class Printer:
 
     def __init__(self, resource: Resource, version: str, definitions: bytes) -> None:
         served = resource.served(version)
-        columns = shown(served.columns) if served is not None else ()
+        columns = tuple(shown(served.columns)) if served is not None else ()
         self._computed: list[Callable[[JSON, float], JSON]] | None = None
         self._anew: list[tuple[int, Cell]] = []
         if definitions:

@@ -53,7 +53,7 @@ NAME_DEFINITION = ColumnDefinition("Name", "string", "name", NAME_DESCRIPTION, 0
 
 
 def definitions_of(columns: Sequence[Column]) -> list[ColumnDefinition]:
-    """What upstream's Table of a CR says about its columns: Name, then these (Age where there are none)."""
+    """What upstream's Table of a CR says about the columns that it shows: Name, then these."""
     return [
         NAME_DEFINITION,
         *(
@@ -65,7 +65,7 @@ def definitions_of(columns: Sequence[Column]) -> list[ColumnDefinition]:
                 or f"Custom resource definition column (in JSONPath format): {_braceless(column.json_path)}",
                 column.priority,
             )
-            for column in shown(columns)
+            for column in columns
         ),
     ]
 

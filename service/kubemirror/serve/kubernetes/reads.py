@@ -94,6 +94,8 @@ class Reads:
             if newest and not journal.gap_is_open:
                 validity = self._validity(target, _unmoved(reader))
         inside = target.namespace is not None
+        if token is None:
+            objects = _alone(objects, selection.field.name, target)
         start = _position(objects, token.start, inside_namespace=inside) if token is not None else 0
         page, following = await _page(objects, start, limit, selection)
         page = target.view.ordered(page)
@@ -205,6 +207,14 @@ def _token(options: ListOptions) -> Continuation | None:
     if options.resource_version not in ("", "0"):
         raise status.bad_request("specifying resource version is not allowed when using continue")
     return token
+
+
+def _alone(objects: tuple[Object, ...], name: str | None, target: Target) -> tuple[Object, ...]:
+    """The one object that a field selector names: upstream looks at no other, so no page can follow."""
+    if name is None or (target.namespace is None and target.resource.namespaced):
+        return objects
+    at = _position(objects, name, inside_namespace=True)
+    return objects[at : at + 1]
 
 
 def _position(objects: tuple[Object, ...], start: str, *, inside_namespace: bool) -> int:
