@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
@@ -92,6 +92,20 @@ def compare(theirs: Answer, ours: Answer, aside: Aside = Aside(), *, head: bool 
         same(normal(cut(other), aside), normal(mine, aside))
     else:
         assert ours_body == theirs.body
+
+
+def compare_lines(theirs: Answer, ours: Answer, *, head: bool = False) -> None:
+    """The same for a stream that has ended: each of its lines, after as many."""
+    if theirs.status != 200 or head:
+        compare(theirs, ours, head=head)
+        return
+    expected, own = ([*answer.body.splitlines(keepends=True)] for answer in (theirs, ours))
+    empty = b"{}"
+    compare(replace(theirs, body=empty), replace(ours, body=empty))
+    assert len(own) == len(expected), f"{theirs.body[:600]!r}\n     ours: {ours.body[:600]!r}"
+    for line, mine in zip(expected, own, strict=True):
+        event, own_event = read(line), read(mine)
+        same(event.put("object", normal(event.get("object"))), own_event.put("object", normal(own_event.get("object"))))
 
 
 def layout(text: bytes) -> str:

@@ -298,6 +298,80 @@ LISTS: dict[str, str] = {
     "faulty selector and timeout": "labelSelector=%2C%2C&timeout=soon",
 }
 
+# What a WATCH is refused for, or ends with at once; ``timeoutSeconds=1`` is asked too where it says nothing of it.
+WATCHES: dict[str, str] = {
+    "rv junk": "resourceVersion=abc",
+    "rv negative": "resourceVersion=-1",
+    "rv beyond uint64": "resourceVersion=99999999999999999999999",
+    "rv too old": "resourceVersion=1",
+    "continue": "continue=$token",
+    "continue and rv": "continue=$token&resourceVersion=$two",
+    "continue junk": "continue=junk&resourceVersion=$two",
+    "limit junk": "limit=ten",
+    "match exact": "resourceVersion=$two&resourceVersionMatch=Exact",
+    "match not older": "resourceVersion=$two&resourceVersionMatch=NotOlderThan",
+    "match not older, unset": "resourceVersionMatch=NotOlderThan",
+    "match unknown": "resourceVersion=$two&resourceVersionMatch=Roughly",
+    "initial without match": "sendInitialEvents=true",
+    "initial false without match": "sendInitialEvents=false&resourceVersion=$two",
+    "initial and exact": "sendInitialEvents=true&resourceVersion=$two&resourceVersionMatch=Exact",
+    "initial and continue": "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&continue=$token",
+    "initial and unknown match": "sendInitialEvents=true&resourceVersionMatch=Roughly",
+    "initial, ahead": "sendInitialEvents=1&resourceVersionMatch=NotOlderThan&resourceVersion=$ahead&timeoutSeconds=9",
+    "label junk": "labelSelector=a%3D%3D%3Db",
+    "field junk": "fieldSelector=x",
+    "field unsupported": "fieldSelector=bogus%3D1",
+    "timeoutSeconds junk": "timeoutSeconds=soon",
+    "timeoutSeconds too large": "timeoutSeconds=99999999999999999999",
+    "timeout junk": "timeout=soon&resourceVersion=1",
+    "bookmarks junk": "allowWatchBookmarks=maybe&resourceVersion=1",
+    "selector before match": "labelSelector=%2C%2C&resourceVersionMatch=Exact",
+    "rv before match": "resourceVersion=abc&resourceVersionMatch=Exact",
+    "rv before selector": "resourceVersion=abc&labelSelector=%2C%2C",
+    "pretty error": "pretty=true&resourceVersion=abc",
+    "pretty": "pretty=true&resourceVersion=1",
+}
+WATCH_ACCEPTS: dict[str, str | None] = {
+    "none": None,
+    "yaml": YAML,
+    "html": "text/html",
+    "any": "*/*",
+    "stream": f"{JSON};stream=watch",
+    "yaml or json": f"{YAML},{JSON}",
+    "Table": TABLE,
+    "Table v1beta1": transformed("Table", "v1beta1"),
+    "Table v2": transformed("Table", "v2"),
+    "Table yaml": f"{YAML};as=Table;v=v1;g=meta.k8s.io",
+    "partial": PARTIAL,
+    "partial list": PARTIAL_LIST,
+    "unknown as": transformed("Nonsense"),
+    "cbor": "application/cbor-seq",
+}
+WATCH_PATHS: dict[str, tuple[str, str]] = {
+    "no such resource": ("GET", f"{APPS}{A}/nothings?watch=1"),
+    "no such custom resource": ("GET", f"{WIDGETS}{A}/nothings?watch=1"),
+    "no such version": ("GET", f"/apis/apps/v9{A}/deployments?watch=1"),
+    "no such namespace": ("GET", f"{APPS}/namespaces/nowhere/deployments?watch=1&timeoutSeconds=1"),
+    "old path, no such resource": ("GET", f"{APPS}/watch{A}/nothings"),
+    "old path, named twice": ("GET", f"{APPS}/watch{A}/deployments/web?fieldSelector=metadata.name%3Didle"),
+    "old path, watch=0": ("GET", f"{APPS}/watch{A}/deployments?watch=0&resourceVersion=1"),
+    "old path, rv junk": ("GET", f"{APPS}/watch{A}/deployments/web?resourceVersion=abc"),
+    "old path, subresource": ("GET", f"{APPS}/watch{A}/deployments/web/status"),
+    "old path, custom subresource": ("GET", f"{WIDGETS}/watch{A}/widgets/first/status"),
+    "old path, no such custom subresource": ("GET", f"{WIDGETS}/watch{A}/widgets/first/frobnicate"),
+    "old path, no such custom resource": ("GET", f"{WIDGETS}/watch{A}/nothings"),
+    "old path, nobody": ("GET", f"{WIDGETS}/watch{A}/widgets/nobody?timeoutSeconds=1"),
+    "HEAD": ("HEAD", f"{DEPLOYMENTS}?watch=1&resourceVersion=1"),
+    "HEAD of an old path": ("HEAD", f"{APPS}/watch{A}/deployments?resourceVersion=1"),
+    "HEAD, custom": ("HEAD", f"{WIDGETS}{A}/widgets?watch=1&resourceVersion=1"),
+    "POST to an old path": ("POST", f"{APPS}/watch{A}/deployments"),
+    "includeObject": ("GET", f"{DEPLOYMENTS}?watch=1&resourceVersion=1&includeObject=Nonsense"),
+    "bare": ("GET", f"{DEPLOYMENTS}?watch&resourceVersion=1"),
+    "empty": ("GET", f"{DEPLOYMENTS}?watch=&resourceVersion=1"),
+    "junk": ("GET", f"{DEPLOYMENTS}?watch=perhaps&resourceVersion=1"),
+    "twice": ("GET", f"{DEPLOYMENTS}?watch=1&watch=0&resourceVersion=1"),
+}
+
 LABELS: tuple[str, ...] = (
     "app=web", "app==web", "app!=web", "app in (web,idle)", "app notin (web)", "app", "!app", "track", "app=",
     "app in ()", "app in (web", "n>4", "n<4", "n>x", "n > 4", "a=b=c", "app=web,track=stable", "app=web,,track",
@@ -629,6 +703,7 @@ DIFFERENT: dict[str, tuple[str, str, int]] = {
     "a write": ("POST", DEPLOYMENTS, 405),
     "a write to a custom object": ("PATCH", f"{WIDGETS}{A}/widgets/first", 405),
     "a custom write on no path of its own": ("PUT", f"{WIDGETS}{A}/widgets", 405),
+    "an old watch path that names nothing": ("GET", f"{APPS}/watch", 404),
     "a scale": ("GET", f"{DEPLOYMENTS}/web/scale", 405),
     "a log": ("GET", f"/api/v1{B}/pods/bare/log", 405),
     "exec": ("POST", f"/api/v1{B}/pods/bare/exec", 405),
@@ -676,6 +751,20 @@ HEADERS: dict[str, tuple[str, Mapping[str, str]]] = {
 
 def with_query(path: str, query: str) -> str:
     return f"{path}{'&' if '?' in path else '?'}{query}"
+
+
+def watch_cases() -> Iterator[Case]:
+    """Watches that end by themselves, soon."""
+    for words, query in WATCHES.items():
+        seconds = "" if "timeoutSeconds" in query else "&timeoutSeconds=1"
+        yield Case(f"watch with {words}", with_query(DEPLOYMENTS, f"watch=1&{query}{seconds}"))
+        yield Case(f"custom watch with {words}", with_query(f"{WIDGETS}/widgets", f"watch=1&{query}{seconds}"))
+    for words, accept in WATCH_ACCEPTS.items():
+        for path in (DEPLOYMENTS, f"{WIDGETS}/widgets"):
+            yield Case(f"watch of {path} in {words}", f"{path}?watch=1&resourceVersion=1", accept=accept)
+    for words, (method, target) in WATCH_PATHS.items():
+        yield Case(f"watch: {words}", target, method=method)
+        yield Case(f"watch: {words}, Table", target, method=method, accept=TABLE)
 
 
 def cases() -> Iterator[Case]:

@@ -7,8 +7,9 @@ import gzip
 import http.client
 import ssl
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,8 +51,10 @@ class Answer:
 class Mirroring:
     """A mirror in a thread with a loop of its own, serving on loopback: as far from the test as a process is."""
 
-    def __init__(self, world: World, folder: Path) -> None:
+    def __init__(self, world: World, folder: Path, **settings: Any) -> None:
+        """settings: the mirror's, beside what it mirrors."""
         self._world = world
+        self._settings = settings
         self._folder = folder
         self._started = threading.Event()
         self._failure: BaseException | None = None
@@ -101,7 +104,7 @@ class Mirroring:
         real = Real(self._world.plane, self._folder)
         mirrored_names = tuple(self._world.watchable())
         try:
-            async with mirror_of(real, mirror=mirrored_names) as mirrored:
+            async with mirror_of(real, mirror=mirrored_names, **self._settings) as mirrored:
                 self.mirrored = mirrored
                 listening = listen("127.0.0.1", 0)
                 self._server = Server(application(mirrored.context), mirrored.context, listening, None)
@@ -165,11 +168,18 @@ class Pair:
         ours = self._pool.submit(self._ours.ask, method, target, headers, body)
         return theirs_.result(), ours.result()
 
-    def versions_of(self, path: str) -> str:
+    def version_of(self, path: str) -> str:
         """A resourceVersion of the collection's resource that both know: its store's own."""
-        plural = path.partition("?")[0].rpartition("/")[2]
-        name = f"{plural}.example.dev" if "example.dev" in path else plural
+        base, _, plural = path.partition("?")[0].rpartition("/")
+        group = base.split("/")[2] if base.startswith("/apis/") else ""
+        name = f"{plural}.{group}" if group else plural
         return str(self.mirroring.mirrored.held(name).resource_version)
+
+    @contextmanager
+    def streams(self, target: str) -> Iterator[tuple[http.client.HTTPResponse, http.client.HTTPResponse]]:
+        """Answers that go on, theirs and ours, on connections of their own."""
+        with self._theirs.stream(target) as theirs, self._ours.stream(target) as ours:
+            yield theirs, ours
 
     def theirs(self, target: str, *, headers: Mapping[str, str]) -> Answer:
         return self._theirs.ask("GET", target, headers, None)
@@ -182,13 +192,27 @@ class _Client:
     """One kept connection; the request line is sent as it is given."""
 
     def __init__(self, url: str, certificate: Path | None = None) -> None:
-        parts = urlsplit(url)
-        self._host = parts.netloc
-        if certificate is None:
-            self._connection = http.client.HTTPConnection(parts.netloc, timeout=ANSWER_SECONDS)
-        else:
-            context = ssl.create_default_context(cafile=str(certificate))
-            self._connection = http.client.HTTPSConnection(parts.netloc, timeout=ANSWER_SECONDS, context=context)
+        self._host = urlsplit(url).netloc
+        self._certificate = certificate
+        self._connection = self._connect()
+
+    def _connect(self) -> http.client.HTTPConnection:
+        if self._certificate is None:
+            return http.client.HTTPConnection(self._host, timeout=ANSWER_SECONDS)
+        context = ssl.create_default_context(cafile=str(self._certificate))
+        return http.client.HTTPSConnection(self._host, timeout=ANSWER_SECONDS, context=context)
+
+    @contextmanager
+    def stream(self, target: str) -> Iterator[http.client.HTTPResponse]:
+        connection = self._connect()
+        headers = {"Authorization": f"Bearer {ADMIN_TOKEN}", "Accept": "application/json"}
+        connection.request("GET", target, headers=headers)
+        answer = connection.getresponse()
+        try:
+            yield answer
+        finally:
+            answer.close()
+            connection.close()
 
     def ask(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
         try:

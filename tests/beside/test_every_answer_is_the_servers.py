@@ -7,8 +7,8 @@ from string import Template
 
 import pytest
 
-from tests.beside.comparing import Aside, compare
-from tests.beside.corpus import DIFFERENT, JSON, Case, cases
+from tests.beside.comparing import Aside, compare, compare_lines
+from tests.beside.corpus import DIFFERENT, JSON, Case, cases, watch_cases
 from tests.beside.pair import Answer, Pair
 
 CASES = list(cases())
@@ -54,3 +54,12 @@ def test_what_is_answered_otherwise_is_refused(case: str, pair: Pair) -> None:
     ours = pair.ours(target, method=method, headers={"Accept": JSON})
 
     assert ours.status == code, ours.body
+
+
+@pytest.mark.parametrize("case", watch_cases(), ids=str)
+def test_a_short_stream_is_the_servers(case: Case, pair: Pair) -> None:
+    target = Template(case.target).safe_substitute(pair.versions)
+
+    theirs, ours = pair.ask(target, method=case.method, headers=case.sent)
+
+    compare_lines(theirs, ours, head=case.method == "HEAD")

@@ -58,7 +58,7 @@ def test_pages_are_the_servers(pair: Pair, path: str, accept: str, *, swap: bool
     bare = f"{WIDGETS}/namespaces/team-a/widgets/bare"
     newest = pair.world.touch(f"{CONFIGMAPS}/many-000", bare, "/api/v1/nodes/cordoned")
     pair.mirroring.reach(newest, "configmaps", "widgets.example.dev", "nodes")
-    at = pair.versions_of(path)
+    at = pair.version_of(path)
     exact = f"resourceVersion={at}&resourceVersionMatch=Exact"
     versions = set()
     for theirs, ours in walk(pair, path, accept, first=exact, swap=swap):

@@ -75,10 +75,11 @@ def kubernetes_app(context: Context) -> App:
 
 @dataclass(frozen=True, slots=True)
 class _Stream:
-    """An answer that is a watch; ``asked`` is None for one that ends at once."""
+    """An answer that is a watch. listed: in a form that no event has; it ends where the first would be told."""
 
-    asked: Asked | None
+    asked: Asked
     target: Target
+    listed: bool = False
 
 
 class KubernetesApp:
@@ -105,7 +106,7 @@ class KubernetesApp:
             answer, accepted = await self._answer(request, receive)
             if isinstance(answer, _Stream):
                 output, headers = HttpOutput(receive, send), self._reads.headers(answer.target)
-                await self._stream(answer.asked, output, lambda: output.start(headers))
+                await self._stream(answer, output, lambda: output.start(headers))
                 return
         except KubemirrorError as error:
             await self._refuse(request, error, send)
@@ -131,22 +132,22 @@ class KubernetesApp:
             if not isinstance(answer, _Stream):
                 raise status.bad_request("only a watch can be upgraded to a WebSocket")
             output = WebSocketOutput(receive, send)
-            await self._stream(answer.asked, output, lambda: output.start(subprotocol))
+            await self._stream(answer, output, lambda: output.start(subprotocol))
         except KubemirrorError as error:
             await websocket.deny(scope, send, status.from_error(error))
 
     async def _stream(
-        self, asked: Asked | None, output: HttpOutput | WebSocketOutput, start: Callable[[], Awaitable[None]]
+        self, stream: _Stream, output: HttpOutput | WebSocketOutput, start: Callable[[], Awaitable[None]]
     ) -> None:
         """Run a watch and listen for the client's leave at the same time."""
-        if asked is None:
-            await start()
-            await output.end()
-            return
+        asked = stream.asked
         watch = Watch(self._context, asked, self.frames)
         await watch.open()
         try:
             await start()
+            if stream.listed and not watch.failed:
+                await output.end()
+                return
             listener = asyncio.create_task(output.listen(watch.wake), name="watch client")
             try:
                 await watch.run(output)
@@ -306,8 +307,6 @@ class KubernetesApp:
         version = resource_version(options.resource_version, listing=False)
         if self._context.lifecycle.closing:
             raise status.unavailable("this mirror is shutting down")
-        if _list_transform(request):
-            return _Stream(None, target)
         seconds = float(options.timeout_seconds or 0) or uniform(LEAST_SECONDS, 2 * LEAST_SECONDS)  # noqa: S311
 
         async def ask_again() -> Decision:
@@ -326,7 +325,7 @@ class KubernetesApp:
             decision=decision,
             ask_again=ask_again,
         )
-        return _Stream(asked, target)
+        return _Stream(asked, target, listed=_list_transform(request))
 
     async def _review(
         self, request: Request, caller: Caller, path: ResourcePath, kind: str, receive: Receive
@@ -344,7 +343,9 @@ class KubernetesApp:
         if action == "delete" and not path.name:
             action = "deletecollection"
         if not resource.custom:
-            if path.subresource:
+            if path.watch:
+                fits = False
+            elif path.subresource:
                 fits = action in ("update", "patch")
             elif path.name:
                 fits = action in ("update", "patch", "delete")
@@ -377,6 +378,10 @@ class KubernetesApp:
         if path.trailing and not path.name:
             raise status.not_found(resource.plural, resource.group, "")
         known = resource.subresources_of(path.version)
+        if path.watch and path.subresource and not resource.custom:
+            raise status.no_such_resource()
+        if path.watch and path.subresource in known:
+            raise status.not_supported("watch", resource.plural, resource.group)
         if not path.subresource or (path.subresource == "status" and "status" in known):
             return
         if resource.custom and path.subresource not in known:
@@ -428,10 +433,9 @@ class KubernetesApp:
         if not resource.custom and not names_type(accept, (JSON, YAML, PROTOBUF)):
             streams = "" if path.name else f", {_WATCH_TYPES}"
             raise unrouted(f"{MEDIA_TYPES}{streams}")
-        accepted = negotiate(accept, (JSON,) if watch else (JSON, YAML), allowed)
-        if accepted is None:
-            streamable = watch and negotiate(accept, (JSON, YAML), allowed) is not None
-            types = _WATCH_TYPES if streamable else MEDIA_TYPES
+        accepted = negotiate(accept, (JSON, YAML), allowed)
+        if accepted is None or (watch and accepted.media_type == YAML):
+            types = MEDIA_TYPES if accepted is None else _WATCH_TYPES
             raise StatusError(406, "NotAcceptable", f"only the following media types are accepted: {types}")
         transform = accepted.transform
         if transform is None:

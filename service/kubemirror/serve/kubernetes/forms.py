@@ -139,7 +139,7 @@ class View:
 
     def ordered(self, page: list[Object]) -> list[Object]:
         """The page in the order of this form: upstream's printer of FlowSchemas sorts them as they are tried."""
-        if self.form.shape is not Shape.TABLE or self.resource.name != _FLOW_SCHEMAS:
+        if self.form.shape is not Shape.TABLE or self.resource.plural != _FLOW_SCHEMAS or self.resource.custom:
             return page
         return sorted(page, key=_precedence)
 
@@ -278,7 +278,7 @@ class View:
             case Include.OBJECT:
                 included = self.object(held)
         cells = orjson.dumps(printer.cells(held, now))
-        if self.resource.name == _PODS and (ended := _ended(held.raw)):
+        if self.resource.plural == _PODS and (ended := _ended(held.raw)):
             return b'{"cells":%s,"conditions":[%s],"object":%s}' % (cells, ended, included)
         return b'{"cells":%s,"object":%s}' % (cells, included)
 
@@ -297,12 +297,12 @@ class View:
         metadata = _metadata(held.raw).metadata
         if self.resource.custom:
             return _in_struct_order(metadata)
-        return _without_generation(metadata) if self.resource.name == _DAEMON_SETS else metadata
+        return _without_generation(metadata) if self.resource.plural == _DAEMON_SETS else metadata
 
 
 _PODS = "pods"
-_FLOW_SCHEMAS = "flowschemas.flowcontrol.apiserver.k8s.io"
-_DAEMON_SETS = "daemonsets.apps"
+_FLOW_SCHEMAS = "flowschemas"
+_DAEMON_SETS = "daemonsets"
 # Made by the conversion to v1 from a field of the spec: it is not in metadata that is shown without the object.
 _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 _NO_CELL = {"string": b'""', "integer": b"0", "number": b"0"}

@@ -107,6 +107,11 @@ class Watch:
         """Look again: something happened that ``run`` may be waiting for."""
         self._moved.set()
 
+    @property
+    def failed(self) -> bool:
+        """Whether all that there is to tell is an error."""
+        return self._failure is not None
+
     async def open(self) -> None:
         """Take the snapshot and the position. What can only be told inside the stream is kept for ``run``.
 
