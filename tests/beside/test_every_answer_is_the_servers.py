@@ -56,7 +56,7 @@ def test_what_is_answered_otherwise_is_refused(case: str, pair: Pair) -> None:
     assert ours.status == code, ours.body
 
 
-@pytest.mark.parametrize("case", watch_cases(), ids=str)
+@pytest.mark.parametrize("case", list(watch_cases()), ids=str)
 def test_a_short_stream_is_the_servers(case: Case, pair: Pair) -> None:
     target = Template(case.target).safe_substitute(pair.versions)
 
