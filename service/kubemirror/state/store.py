@@ -371,7 +371,9 @@ class Writer:
 
     def warn(self, warning: str) -> None:
         """What upstream's Warning header says of the resource, "" for nothing."""
-        self._store.warning = warning
+        if warning != self._store.warning:
+            self._store.warning = warning
+            self._store.notify()
 
     def learn(self, blank: Blank) -> None:
         """What a bookmark of upstream's was written on."""
