@@ -487,6 +487,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "metadata.namespace=x",
         "bogus=1",
     ),
+    "/apis/resource.k8s.io/v1/resourceslices": ("spec.nodeName=x", "spec.driver=x", "spec.pool=x"),
     "/apis/storage.k8s.io/v1/storageclasses": ("metadata.namespace=x", "bogus=1"),
     f"/api/v1{A}/configmaps": ("metadata.name=a.b-c.9", "data=x"),
     f"/api/v1{A}/serviceaccounts": ("bogus=1",),
@@ -813,6 +814,10 @@ def cases() -> Iterator[Case]:
                 f"labels of {path.rpartition('/')[2]} {selector!r}",
                 with_query(path, f"labelSelector={quote(selector)}"),
             )
+    for path in dict.fromkeys((*(path for path, _ in OBJECTS.values()), *LISTED.values())):
+        for selector in ("bogus=1", "metadata.namespace=team-a", "metadata.name=web,spec.nodeName=x", "status.phase=x"):
+            if selector not in FIELDS.get(path, ()):
+                yield Case(f"fields of {path} {selector!r}", with_query(path, f"fieldSelector={quote(selector)}"))
     for path, selectors in FIELDS.items():
         for selector in selectors:
             yield Case(f"fields of {path} {selector!r}", with_query(path, f"fieldSelector={quote(selector, safe='')}"))

@@ -363,6 +363,7 @@ class _Pod(msgspec.Struct):
 
 _pod = msgspec.json.Decoder(_Pod).decode
 # What upstream's printer says of a Pod that will run no more, beside its cells.
+_PHASE = b'"phase":"'
 _COMPLETED = {
     phase: orjson.dumps({"type": "Completed", "status": "True", "reason": phase, "message": message})
     for phase, message in (
@@ -373,8 +374,11 @@ _COMPLETED = {
 
 
 def _ended(raw: bytes) -> bytes:
-    """The condition of a Pod's row, b"" for one that may run; the bytes are looked at first, for most may."""
-    if b'"phase":"Succeeded"' in raw or b'"phase":"Failed"' in raw:
+    """The condition of a Pod's row, b"" for one that may run; only the bytes are looked at first, for most may.
+
+    From the end: the status comes last, and no field after its phase is called so.
+    """
+    if raw.startswith((b"Succeeded", b"Failed"), raw.rfind(_PHASE) + len(_PHASE)):
         return _COMPLETED.get(_pod(raw).status.phase, b"")
     return b""
 
