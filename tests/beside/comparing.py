@@ -120,8 +120,15 @@ def layout(text: bytes) -> str:
     return f"indented, {end} ends"
 
 
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """``<<`` as a value is a text, which upstream leaves without quotes."""
+
+
+_Loader.add_constructor("tag:yaml.org,2002:merge", lambda loader, node: node.value)
+
+
 def _from_yaml(text: bytes) -> Any:
-    return read(json.dumps(yaml.safe_load(text), default=str).encode())
+    return read(json.dumps(yaml.load(text, Loader=_Loader), default=str).encode())
 
 
 # -- what stands aside ------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.beside.corpus import COLLECTIONS, JSON, OBJECTS, PARTIAL, PARTIAL_LIST, with_query
+from tests.beside.corpus import COLLECTIONS, JSON, OBJECTS, PARTIAL, PARTIAL_LIST, WIDGETS, YAML, A, with_query
 from tests.beside.pair import Mirroring, Pair
 from tests.beside.world import World
 
@@ -17,6 +17,7 @@ TOUCHED = {
     "planets": "planets.example.dev",
     "widgets": "widgets.example.dev",
 }
+CONFIGMAPS = f"/api/v1{A}/configmaps"
 NOT_STILL = {"replicasets", "pods"}  # of these nothing is written here that would name a resourceVersion
 
 
@@ -35,7 +36,7 @@ def whole(pair: Pair, world: World, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.mark.parametrize("form", ["", "?pretty=true"])
-@pytest.mark.parametrize("accept", [JSON, PARTIAL])
+@pytest.mark.parametrize("accept", [JSON, PARTIAL, YAML])
 @pytest.mark.parametrize("resource", OBJECTS)
 def test_an_object_is_the_same_bytes(whole: Pair, resource: str, accept: str, form: str) -> None:
     path, name = OBJECTS[resource]
@@ -44,6 +45,15 @@ def test_an_object_is_the_same_bytes(whole: Pair, resource: str, accept: str, fo
 
     assert theirs.status == 200
     assert ours.body == theirs.body
+
+
+@pytest.mark.parametrize("accept", [JSON, YAML])
+@pytest.mark.parametrize("path", [f"{CONFIGMAPS}/odd-texts", f"{CONFIGMAPS}/odd-keys", f"{WIDGETS}{A}/widgets/numbers"])
+def test_odd_content_is_the_same_bytes(whole: Pair, path: str, accept: str) -> None:
+    theirs, ours = whole.ask(path, headers={"Accept": accept})
+
+    assert theirs.status == 200
+    assert ours.body.decode() == theirs.body.decode()
 
 
 @pytest.mark.parametrize("accept", [JSON, PARTIAL_LIST])

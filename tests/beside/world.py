@@ -13,7 +13,11 @@ import yaml
 from tests.cluster.control_plane import READY_SECONDS, ControlPlane, RefusedError
 
 MERGE_PATCH = "application/merge-patch+json"
-MANIFESTS = list(yaml.safe_load_all((Path(__file__).parent / "world.yaml").read_text()))
+HERE = Path(__file__).parent
+MANIFESTS = [
+    *yaml.safe_load_all((HERE / "world.yaml").read_text()),
+    *json.loads((HERE / "odd.json").read_text()),  # texts, keys and numbers that YAML might take for something else
+]
 # Enough for pages, and for a body beyond the 128 KiB from which gzip is spoken.
 MANY = 60
 _WORKLOADS = ("kube-controller-manager", "kube-scheduler", "kwok")

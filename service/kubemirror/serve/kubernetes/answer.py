@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-import orjson
-import yaml
 
 from kubemirror.serve.answers import Validity
+from kubemirror.serve.kubernetes.goyaml import to_yaml
 from kubemirror.serve.listing import PIECE_BYTES, WHOLE_BYTES, Listing
 
 Message = MutableMapping[str, Any]
@@ -117,28 +115,3 @@ async def _write_chunks(
 def _compress(body: bytes) -> bytes:
     compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31)
     return compressor.compress(body) + compressor.flush()
-
-
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """Sorted keys, and quotes around text that another YAML version would read as something else."""
-
-
-_AMBIGUOUS = re.compile(r"(?:[yYnN]|[-+.]?[0-9][0-9a-fA-FxXoO_.:eE+-]*|~|<<|=)")
-
-
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    if "\n" in value:
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|")
-    style = '"' if _AMBIGUOUS.fullmatch(value) else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-
-_Dumper.add_representer(str, _text)
-
-
-def to_yaml(body: bytes) -> bytes:
-    """A JSON document as YAML."""
-    text: str = yaml.dump(
-        orjson.loads(body), Dumper=_Dumper, default_flow_style=False, sort_keys=True, allow_unicode=True
-    )
-    return text.encode()
