@@ -121,10 +121,11 @@ def layout(text: bytes) -> str:
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """``<<`` as a value is a text, which upstream leaves without quotes."""
+    """``<<`` and ``=`` as values are texts, which upstream leaves without quotes."""
 
 
-_Loader.add_constructor("tag:yaml.org,2002:merge", lambda loader, node: node.value)
+for _tag in ("merge", "value"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", lambda loader, node: node.value)
 
 
 def _from_yaml(text: bytes) -> Any:

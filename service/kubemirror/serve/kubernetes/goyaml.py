@@ -20,9 +20,11 @@ from kubemirror.views.custom_columns import printed
 
 _STR = "tag:yaml.org,2002:str"
 # What go-yaml resolves to a bool, null or infinity.
-_WORDS = frozenset(
-    ["y", "Y", "yes", "Yes", "YES", "n", "N", "no", "No", "NO", "true", "True", "TRUE", "false", "False", "FALSE", "on", "On", "ON", "off", "Off", "OFF", "~", "null", "Null", "NULL", ".nan", ".NaN", ".NAN", ".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF", "-.inf", "-.Inf", "-.INF"]
-) | {""}
+_WORD = re.compile(
+    r"|~|null|Null|NULL"
+    r"|y|Y|yes|Yes|YES|n|N|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF"
+    r"|\.nan|\.NaN|\.NAN|[-+]?\.(?:inf|Inf|INF)"
+)
 _NUMBER = re.compile(
     r"[-+]?(?:0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO]?[0-7_]+|[0-9][0-9_]*)"  # ParseInt, underscores taken out
     r"|[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"  # yamlStyleFloat
@@ -68,7 +70,7 @@ def to_yaml(body: bytes) -> bytes:
 
 
 def _is_otherwise_read(value: str) -> bool:
-    return value in _WORDS or _is_number(value) or _is_time(value)
+    return _WORD.fullmatch(value) is not None or _is_number(value) or _is_time(value)
 
 
 def _is_number(value: str) -> bool:
