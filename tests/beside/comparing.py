@@ -6,9 +6,10 @@ its texts; plain text by its bytes. Aside, because a mirror cannot or must not t
 - managedFields and the last-applied annotation, which the mirror cuts;
 - cells that tell an age, within what they tell it in;
 - the text of continue tokens (they are followed instead), and serverAddressByClientCIDRs;
-- the resourceVersion of a LIST whose RV was unset or 0, which lies between that resource's last write and the
-  newest of all;
-- in the texts of 410 and 504, the server's own resourceVersion.
+- the resourceVersion of a LIST whose RV was unset, 0 or only the least that is wanted, which lies between that
+  resource's last write and the newest of all;
+- in the texts of 410 and 504, the server's own resourceVersion;
+- the order of custom resources in the legacy list of their group version, which is none there.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _AGO = re.compile(r"(.* \()(\S+)( ago\))")
 
 @dataclass(frozen=True)
 class Aside:
-    """Further exceptions of one case. list_version: its LIST was asked without an RV, or with 0."""
+    """Exceptions that depend on the case. list_version: its LIST did not ask for a state at an exact RV."""
 
     list_version: bool = False
     etag: bool = True  # compared only where a server makes it from what it serves: documents passed on
