@@ -69,6 +69,7 @@ A = "/namespaces/team-a"
 B = "/namespaces/team-b"
 APPS = "/apis/apps/v1"
 WIDGETS = "/apis/example.dev/v1"
+HEAVY = f"{APPS}{B}/controllerrevisions"
 DEPLOYMENTS = f"{APPS}{A}/deployments"
 CONFIGMAPS = f"/api/v1{B}/configmaps"
 
@@ -738,6 +739,16 @@ HEADERS: dict[str, tuple[str, Mapping[str, str]]] = {
     "deflate": (CONFIGMAPS, {"Accept-Encoding": "deflate"}),
     "identity": (CONFIGMAPS, {"Accept-Encoding": "identity"}),
     "gzip, large, pretty": (f"{CONFIGMAPS}?pretty=1", {"Accept-Encoding": "gzip"}),
+    "heavy": (HEAVY, {}),
+    "heavy, gzip": (HEAVY, {"Accept-Encoding": "gzip"}),
+    "heavy, pretty": (f"{HEAVY}?pretty=true", {}),
+    "heavy, pretty and gzip": (f"{HEAVY}?pretty=true", {"Accept-Encoding": "gzip"}),
+    "heavy, curl": (HEAVY, {"User-Agent": "curl/8.5"}),
+    "heavy, in pages": (f"{HEAVY}?limit=24", {"Accept-Encoding": "gzip"}),
+    "heavy, Table with objects": (f"{HEAVY}?includeObject=Object", {"Accept": TABLE, "Accept-Encoding": "gzip"}),
+    "heavy, Table": (HEAVY, {"Accept": TABLE, "Accept-Encoding": "gzip"}),
+    "heavy, metadata": (HEAVY, {"Accept": PARTIAL_LIST, "Accept-Encoding": "gzip"}),
+    "heavy, yaml": (HEAVY, {"Accept": YAML, "Accept-Encoding": "gzip"}),
     "gzip, custom": (f"{WIDGETS}/widgets", {"Accept-Encoding": "gzip"}),
     "gzip, large, HEAD-like range": (CONFIGMAPS, {"Range": "bytes=0-10"}),
     "If-None-Match": (DEPLOYMENTS, {"If-None-Match": "*"}),

@@ -253,7 +253,7 @@ def event(name: str) -> dict[str, Any]:
 
 @dataclass
 class Recorded:
-    """One stream as it was told. headers: those that are compared; events: lines, in their order."""
+    """One stream as it was told. status: a WebSocket's close code. headers: those that are compared."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -299,6 +299,7 @@ class Side:
             async for message in socket:
                 assert isinstance(message, str)
                 recorded.events.append(message.encode())
+            recorded.status = socket.close_code or 0
 
     async def close(self) -> None:
         await self._client.aclose()

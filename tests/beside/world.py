@@ -20,6 +20,8 @@ MANIFESTS = [
 ]
 # Enough for pages, and for a body beyond the 128 KiB from which gzip is spoken.
 MANY = 60
+# Together beyond the 2 MB from which the mirror makes a body piece by piece.
+HEAVY = 25
 _WORKLOADS = ("kube-controller-manager", "kube-scheduler", "kwok")
 
 
@@ -127,6 +129,8 @@ class World:
                 self._create_when_defined(manifest)
         for at in range(MANY):
             self.create(configmap(f"many-{at:03}", namespace="team-b", labels={"at": str(at), "odd": str(at % 2)}))
+        for at in range(HEAVY):
+            self.create(revision(f"heavy-{at:02}", "0123456789<>&abc" * 6000))
         self.create(configmap("large", namespace="team-b", data={"text": "0123456789abcdef" * 9000}))
         self.create(configmap("not-large", namespace="team-b", data={"text": "0123456789abcdef" * 7000}))
         self._until(
@@ -162,6 +166,16 @@ class World:
         while not condition():
             assert time.monotonic() < deadline, "Deployments do not roll out"
             time.sleep(0.1)
+
+
+def revision(name: str, text: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": {"name": name, "namespace": "team-b"},
+        "revision": 1,
+        "data": {"text": text},
+    }
 
 
 def configmap(name: str, *, namespace: str = "team-a", data: dict[str, str] | None = None, **metadata: Any) -> Any:
