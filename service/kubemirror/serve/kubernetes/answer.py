@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-import orjson
-import yaml
 
 from kubemirror.serve.answers import Validity
+from kubemirror.serve.kubernetes.goyaml import to_yaml
 from kubemirror.serve.listing import PIECE_BYTES, WHOLE_BYTES, Listing
 
 Message = MutableMapping[str, Any]
@@ -74,17 +72,25 @@ async def write(send: Send, answer: Answer, writing: Writing) -> None:
         body = body.whole() + b"\n"
     elif isinstance(body, bytes) and not answer.raw:
         body += b"\n"
-    headers.append((b"content-type", content_type.encode()))
+    if content_type:
+        headers.append((b"content-type", content_type.encode()))
     if isinstance(body, Listing):
         await _write_chunks(send, answer.status, headers, body, writing)
         return
-    if writing.gzip and len(body) > GZIP_LEAST_BYTES:
+    if writing.gzip and len(body) > GZIP_LEAST_BYTES and (not answer.raw or _varies(headers)):
         body = await asyncio.to_thread(_compress, body) if len(body) > 4 * GZIP_LEAST_BYTES else _compress(body)
-        headers += [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
+        headers.append((b"content-encoding", b"gzip"))
+        if not answer.raw:
+            headers.append((b"vary", b"Accept-Encoding"))
     if answer.status not in (204, 304):
         headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if writing.head else body})
+
+
+def _varies(headers: Headers) -> bool:
+    """Whether a document that is passed on says that it may be compressed."""
+    return any(name == b"vary" and b"Accept-Encoding" in value for name, value in headers)
 
 
 async def _write_chunks(
@@ -109,28 +115,3 @@ async def _write_chunks(
 def _compress(body: bytes) -> bytes:
     compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31)
     return compressor.compress(body) + compressor.flush()
-
-
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """Sorted keys, and quotes around text that another YAML version would read as something else."""
-
-
-_AMBIGUOUS = re.compile(r"(?:[yYnN]|[-+.]?[0-9][0-9a-fA-FxXoO_.:eE+-]*|~|<<|=)")
-
-
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    if "\n" in value:
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|")
-    style = '"' if _AMBIGUOUS.fullmatch(value) else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-
-_Dumper.add_representer(str, _text)
-
-
-def to_yaml(body: bytes) -> bytes:
-    """A JSON document as YAML."""
-    text: str = yaml.dump(
-        orjson.loads(body), Dumper=_Dumper, default_flow_style=False, sort_keys=True, allow_unicode=True
-    )
-    return text.encode()
