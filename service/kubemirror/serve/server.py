@@ -12,10 +12,8 @@ import contextlib
 import os
 import signal
 import socket
-import ssl
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import structlog
 import uvicorn
@@ -62,20 +60,6 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
-    """TLS to serve with, None without a certificate; ConfigError where the files do not fit."""
-    if certificate is None and key is None:
-        return None
-    if certificate is None or key is None:
-        raise ConfigError("--tls-cert and --tls-key go together: give both or none")
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"cannot serve TLS with {certificate} and {key}: {error}") from None
-    return context
-
-
 def url_of(listening: socket.socket, host: str, *, tls: bool, root_path: str = "") -> str:
     """The URL to open: a wildcard bind is reached by this machine's loopback name."""
     port = listening.getsockname()[1]
@@ -88,10 +72,8 @@ def url_of(listening: socket.socket, host: str, *, tls: bool, root_path: str = "
 class Server(uvicorn.Server):
     """uvicorn, coming down in the order above."""
 
-    def __init__(
-        self, app: Application, context: Context, listening: socket.socket, tls: ssl.SSLContext | None
-    ) -> None:
-        settings = context.settings
+    def __init__(self, app: Application, context: Context, listening: socket.socket) -> None:
+        settings, certificate = context.settings, context.certificate
         config = uvicorn.Config(
             app,
             http=partial(HttpProtocol, app.serving.lane),  # type: ignore[arg-type] # called, and that is all
@@ -107,7 +89,7 @@ class Server(uvicorn.Server):
             timeout_keep_alive=75,  # above the usual 60 s of a proxy, so that it closes first
             timeout_graceful_shutdown=int(CLOSING_SECONDS),
             backlog=2048,
-            ssl_context_factory=(lambda *_: tls) if tls is not None else None,
+            ssl_context_factory=(lambda *_: certificate.context) if certificate is not None else None,
         )
         super().__init__(config)
         HttpProtocol.limit = connection_limit()
