@@ -21,6 +21,8 @@ import yaml
 
 # A mirror that is there answers a handshake at once; one that is not should not hold up a person.
 HANDSHAKE_SECONDS = 10.0
+# A user without credentials is one whom kubectl asks for a name and password. API servers take a Basic header for none.
+_NOBODY = "anonymous"
 _CERTIFICATES = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
 
 
@@ -37,7 +39,11 @@ def kubeconfig(server: str, *, token_file: str | None = None, ca: str | None = N
         if not certificates:
             raise ValueError("the certificate authority is not PEM (-----BEGIN CERTIFICATE-----)")
         cluster["certificate-authority-data"] = b64encode(certificates.encode()).decode()
-    user: dict[str, object] = {"tokenFile": str(Path(token_file).absolute())} if token_file is not None else {}
+    user: dict[str, object] = {}
+    if token_file is not None:
+        user["tokenFile"] = str(Path(token_file).absolute())
+    elif scheme == "https":
+        user["username"] = _NOBODY
     config: dict[str, object] = {
         "apiVersion": "v1",
         "kind": "Config",

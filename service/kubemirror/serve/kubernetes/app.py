@@ -319,9 +319,14 @@ class KubernetesApp:
         if action == "delete" and not path.name:
             action = "deletecollection"
         fits = action in ("create", "deletecollection") if not path.name else action in ("update", "patch", "delete")
-        if action is None or not fits:
+        connects = action == "create" and path.subresource in _CONNECTS
+        if action is None or not (fits or connects):
             raise status.method_not_allowed()
-        raise status.not_supported(action, path.resource, path.group)
+        raise self._not_supported(action, f"{path.resource}/{path.subresource}" if connects else path.resource, path)
+
+    def _not_supported(self, action: str, resource: str, path: ResourcePath) -> StatusError:
+        why = "" if self._context.authoritative else "this is a read-only mirror"
+        return status.not_supported(action, resource, path.group, why)
 
     def _unknown(self, path: ResourcePath) -> tuple[Answer, Accepted]:
         """404: a Status below a built-in group, else the plain text of a path nobody serves."""
@@ -338,8 +343,7 @@ class KubernetesApp:
     def _is_builtin(self, group: str) -> bool:
         return not group or (self._discovery.has_group(group) and not self._discovery.is_custom(group))
 
-    @staticmethod
-    def _check_subresource(resource: Resource, path: ResourcePath) -> None:
+    def _check_subresource(self, resource: Resource, path: ResourcePath) -> None:
         if path.trailing:
             raise status.no_such_resource()
         known = resource.subresources_of(path.version)
@@ -348,7 +352,7 @@ class KubernetesApp:
         if resource.custom and path.subresource not in known:
             raise status.not_found(resource.plural, resource.group, path.name)
         if path.subresource in known or path.subresource in _CONNECTS:
-            raise status.not_supported("get", f"{resource.plural}/{path.subresource}", resource.group)
+            raise self._not_supported("get", f"{resource.plural}/{path.subresource}", path)
         raise status.no_such_resource()
 
     @staticmethod
