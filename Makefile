@@ -34,8 +34,9 @@ format: $(READY)  ## Rewrite what ruff can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-soak: $(READY) tools  ## The seeded simulations at length (KUBEMIRROR_SEEDS=5000 sets the number)
+soak: $(READY) tools  ## Simulations and clients at length (KUBEMIRROR_SEEDS=5000, KUBEMIRROR_CLIENT_SECONDS=900)
 	@KUBEMIRROR_SEEDS=$${KUBEMIRROR_SEEDS:-2000} $(BIN)/pytest tests/simulation --timeout 0 $(ARGS)
+	@KUBEMIRROR_CLIENT_SECONDS=$${KUBEMIRROR_CLIENT_SECONDS:-300} $(BIN)/pytest tests/clients --timeout 0 -s $(ARGS)
 
 bench: $(READY)  ## Measure speed and memory; writes docs/performance.md
 	@$(BIN)/python -m bench $(ARGS)
