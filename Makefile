@@ -37,6 +37,8 @@ format: $(READY)  ## Rewrite what ruff can
 soak: $(READY) tools  ## Simulations and clients at length (KUBEMIRROR_SEEDS=5000, KUBEMIRROR_CLIENT_SECONDS=900)
 	@KUBEMIRROR_SEEDS=$${KUBEMIRROR_SEEDS:-2000} $(BIN)/pytest tests/simulation --timeout 0 $(ARGS)
 	@KUBEMIRROR_CLIENT_SECONDS=$${KUBEMIRROR_CLIENT_SECONDS:-300} $(BIN)/pytest tests/clients --timeout 0 -s $(ARGS)
+	@$(BIN)/python -m tests.cluster build --earlier
+	@KUBEMIRROR_EARLIER=kubectl-1.26 $(BIN)/pytest tests/kubectl $(ARGS)
 
 bench: $(READY)  ## Measure speed and memory; writes docs/performance.md
 	@$(BIN)/python -m bench $(ARGS)

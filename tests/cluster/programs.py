@@ -1,7 +1,7 @@
 """The programs of a control plane, and clients in Go: found where they are, or built and kept outside the checkout.
 
-Looked for in this order, each program by itself: the folder $KUBEBUILDER_ASSETS, then our cache, where each of the two
-sets lies in a folder named by the hash of everything that decides what is built: a new client builds no API server
+Looked for in this order, each program by itself: the folder $KUBEBUILDER_ASSETS, then our cache, where each
+set lies in a folder named by the hash of everything that decides what is built: a new client builds no API server
 again. What neither has is built into the cache by a Go toolchain (toolchain.py). A program takes its name only when it
 is whole, and one build at a time runs: a second one waits, and then finds everything there.
 """
@@ -52,6 +52,12 @@ PROGRAMS: Mapping[str, Program] = {
 CLIENTS: Mapping[str, Program] = {
     "informers": Program("informers", "kubemirror.test/informers"),
 }
+# For long runs alone: two minutes of building.
+EARLIER: Mapping[str, Program] = {
+    "kubectl-1.26": Program(
+        "kubectl-1.26", "kubemirror.test/kubectl", "-s -w -X k8s.io/component-base/version.gitVersion=v1.26.15"
+    ),
+}
 
 
 def cache_folder(env: Mapping[str, str]) -> Path:
@@ -72,7 +78,8 @@ def find(name: str, env: Mapping[str, str] = os.environ) -> Path | None:
     """The program of that name, or None where it has to be built."""
     assets = env.get("KUBEBUILDER_ASSETS")
     folders = [Path(assets)] if assets else []
-    for folder in [*folders, programs_folder(PROGRAMS if name in PROGRAMS else CLIENTS, env)]:
+    (programs,) = (each for each in (PROGRAMS, CLIENTS, EARLIER) if name in each)
+    for folder in [*folders, programs_folder(programs, env)]:
         program = folder / name
         if program.is_file() and os.access(program, os.X_OK):
             return program
@@ -87,9 +94,9 @@ def require(name: str, env: Mapping[str, str] = os.environ) -> Path:
     return program
 
 
-def build_missing(say: Callable[[str], None], env: Mapping[str, str] = os.environ) -> None:
+def build_missing(say: Callable[[str], None], env: Mapping[str, str] = os.environ, *, earlier: bool = False) -> None:
     """Build what is neither in $KUBEBUILDER_ASSETS nor cached. ProgramError, with the remedy, where that fails."""
-    for programs in (PROGRAMS, CLIENTS):
+    for programs in (PROGRAMS, CLIENTS, EARLIER) if earlier else (PROGRAMS, CLIENTS):
         if all(find(name, env) for name in programs):
             continue
         folder = programs_folder(programs, env)

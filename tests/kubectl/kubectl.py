@@ -79,17 +79,19 @@ def ageless(text: str) -> str:
     return "\n".join(_RENEWED.sub(r"\1", _AGE.sub("~ ", line)) for line in text.split("\n"))
 
 
-def without_managed_fields(text: str) -> str:
-    """Of JSON as one line, with the order of its keys; other text as it is."""
-    if not text.startswith("{"):
-        return text
-    document = json.loads(text)
+def unversioned(said: Said) -> Said:
+    """What ``get --raw`` says, without managedFields, and without the resourceVersion of a list.
+
+    That is the newest of all resources, which a store hears of in a bookmark. The order of keys stays.
+    """
+    if not said.out.startswith("{"):
+        return said
+    document = json.loads(said.out)
     for each in document.get("items", [document]):
         _metadata(each).pop("managedFields", None)
-    # The newest of all resources, which a store hears of in a bookmark.
     if "items" in document:
         _metadata(document).pop("resourceVersion", None)
-    return json.dumps(document)
+    return Said(json.dumps(document), said.err, said.code)
 
 
 def _metadata(obj: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.kubectl.commands import COMMANDS, FAILING
 from tests.kubectl.conftest import Books
-from tests.kubectl.kubectl import Said, without_managed_fields
+from tests.kubectl.kubectl import Said, unversioned
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -24,6 +24,6 @@ def test_a_command_fails_with_the_same_words(books: Books, line: str) -> None:
 def printed_the_same(books: Books, line: str) -> Said:
     server, mirror = books.both(line)
     if "--raw" in line:
-        server, mirror = (Said(without_managed_fields(said.out), said.err, said.code) for said in (server, mirror))
+        server, mirror = unversioned(server), unversioned(mirror)
     assert mirror.ageless == server.ageless
     return server
