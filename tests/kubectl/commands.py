@@ -153,7 +153,8 @@ describe book emma -n books
 describe books,libraries -n books
 describe crd books.library.example.com
 describe events -n books
-describe svc,cm,sts,ds,jobs,cronjobs,ing,netpol,pdb,hpa,pvc,quota,limits,sa -n books
+describe cm settings -n books
+describe svc,sts,ds,jobs,cronjobs,ing,netpol,pdb,hpa,pvc,quota,limits,sa -n books
 describe sc
 describe role,rolebinding -n books
 """
