@@ -85,10 +85,11 @@ async def run(settings: Settings) -> None:
         connection = await Connection.open(kubeconfig=settings.kubeconfig, context=settings.context)
         stack.push_async_callback(connection.close)
         certificate = certificate_of(settings)
+        tls = certificate.context if certificate is not None else None
         listening = listen(settings.host, settings.port)
         stack.callback(listening.close)
 
-        url = url_of(listening, settings.host, tls=certificate is not None, root_path=settings.root_path)
+        url = url_of(listening, settings.host, tls=tls is not None, root_path=settings.root_path)
         print(url, flush=True)  # noqa: T201 - the first line printed is what to open
         log.info("settings", scope=", ".join(settings.namespace) or "whole cluster", **printable(settings))
         if certificate is not None:
@@ -111,7 +112,7 @@ async def run(settings: Settings) -> None:
             wall=time.time,
             certificate=certificate,
         )
-        server = Server(application(context), context, listening)
+        server = Server(application(context), context, listening, tls)
         parts |= {
             "mirror": mirror.run,
             "loop": context.lag.run,

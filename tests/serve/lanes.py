@@ -66,7 +66,7 @@ class BothLanes(httpx.AsyncBaseTransport):
         self._lane = self._app.serving.lane
         listening = listen("127.0.0.1", 0)
         self._port = listening.getsockname()[1]
-        server = Server(self._app, self._context, listening)
+        server = Server(self._app, self._context, listening, None)
         server.config.load()
         self._state = server.server_state
         self._state.default_headers = [(b"date", b"Sat, 21 Nov 2026 04:00:00 GMT")]

@@ -12,6 +12,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 from collections.abc import Iterator
 from functools import partial
 
@@ -72,8 +73,10 @@ def url_of(listening: socket.socket, host: str, *, tls: bool, root_path: str = "
 class Server(uvicorn.Server):
     """uvicorn, coming down in the order above."""
 
-    def __init__(self, app: Application, context: Context, listening: socket.socket) -> None:
-        settings, certificate = context.settings, context.certificate
+    def __init__(
+        self, app: Application, context: Context, listening: socket.socket, tls: ssl.SSLContext | None
+    ) -> None:
+        settings = context.settings
         config = uvicorn.Config(
             app,
             http=partial(HttpProtocol, app.serving.lane),  # type: ignore[arg-type] # called, and that is all
@@ -89,7 +92,7 @@ class Server(uvicorn.Server):
             timeout_keep_alive=75,  # above the usual 60 s of a proxy, so that it closes first
             timeout_graceful_shutdown=int(CLOSING_SECONDS),
             backlog=2048,
-            ssl_context_factory=(lambda *_: certificate.context) if certificate is not None else None,
+            ssl_context_factory=(lambda *_: tls) if tls is not None else None,
         )
         super().__init__(config)
         HttpProtocol.limit = connection_limit()
