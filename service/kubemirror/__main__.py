@@ -12,6 +12,7 @@ import typing
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, NoReturn
 
 from pydantic import ValidationError
@@ -82,8 +83,15 @@ def _parser() -> argparse.ArgumentParser:
 
     kubeconfig = commands.add_parser("kubeconfig", help="print a kubeconfig that points at a running mirror")
     kubeconfig.add_argument("--server", default="http://127.0.0.1:8080", help="URL of the mirror")
+    kubeconfig.add_argument("--name", default="kubemirror", help="name of the context")
     kubeconfig.add_argument("--token-file", help="file with the bearer token to send")
-    kubeconfig.add_argument("--ca", help="file with the certificate authority of the mirror")
+    trust = kubeconfig.add_mutually_exclusive_group()
+    trust.add_argument("--ca", help="file with the mirror's certificate, or with that of its issuer")
+    trust.add_argument(
+        "--trust-shown",
+        action="store_true",
+        help="trust the certificate that the mirror shows now; compare its fingerprint with the mirror's log",
+    )
     kubeconfig.set_defaults(run=_kubeconfig, parser=kubeconfig)
     return parser
 
@@ -147,10 +155,18 @@ def _rbac(given: argparse.Namespace) -> int:
 
 
 def _kubeconfig(given: argparse.Namespace) -> int:
-    from kubemirror.client.kubeconfig import kubeconfig
+    from kubemirror.client.kubeconfig import kubeconfig, shown_by
 
     try:
-        text = kubeconfig(given.server, token_file=given.token_file, ca=given.ca)
+        ca = None
+        if given.trust_shown:
+            ca, fingerprint = shown_by(given.server)
+            print(f"trusting the certificate with the SHA-256 fingerprint {fingerprint}", file=sys.stderr)  # noqa: T201
+        elif given.ca is not None:
+            ca = Path(given.ca).read_text(errors="replace")
+        text = kubeconfig(given.server, token_file=given.token_file, ca=ca, name=given.name)
+    except OSError as error:
+        raise ConfigError(f"--ca {given.ca}: {error.strerror}") from None
     except ValueError as error:
         raise ConfigError(str(error)) from None
     print(text, end="")  # noqa: T201

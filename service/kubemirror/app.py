@@ -23,10 +23,11 @@ from kubemirror.kube.mirror import Mirror
 from kubemirror.kube.upstream import ApiServer
 from kubemirror.log import Logging
 from kubemirror.serve.application import application, is_loopback
+from kubemirror.serve.certificate import certificate_of
 from kubemirror.serve.context import Context
 from kubemirror.serve.health import waited_for
 from kubemirror.serve.pressure import Pressure
-from kubemirror.serve.server import Server, listen, tls_context, url_of
+from kubemirror.serve.server import Server, listen, url_of
 from kubemirror.settings import Access, Settings
 from kubemirror.state.catalog import Catalog
 
@@ -83,13 +84,17 @@ async def run(settings: Settings) -> None:
             settings = settings.model_copy(update={"kubeconfig": demo.kubeconfig, "context": None, "mirror": mirrored})
         connection = await Connection.open(kubeconfig=settings.kubeconfig, context=settings.context)
         stack.push_async_callback(connection.close)
-        tls = tls_context(settings.tls_cert, settings.tls_key)
+        certificate = certificate_of(settings)
+        tls = certificate.context if certificate is not None else None
         listening = listen(settings.host, settings.port)
         stack.callback(listening.close)
 
         url = url_of(listening, settings.host, tls=tls is not None, root_path=settings.root_path)
         print(url, flush=True)  # noqa: T201 - the first line printed is what to open
         log.info("settings", scope=", ".join(settings.namespace) or "whole cluster", **printable(settings))
+        if certificate is not None:
+            parts["certificate"] = certificate.run
+            log.info("tls.serving", **certificate.told)
         if settings.access is Access.OPEN:
             log.warning("access.open", host=settings.host, meaning="whoever can reach this address may read everything")
 
@@ -105,6 +110,7 @@ async def run(settings: Settings) -> None:
             settings=settings,
             clock=time.monotonic,
             wall=time.time,
+            certificate=certificate,
         )
         server = Server(application(context), context, listening, tls)
         parts |= {

@@ -107,8 +107,12 @@ class Settings(BaseSettings):
     allow_origin: Names = Field(
         (), description="Further Origin whose pages may open WebSockets here (repeatable), as scheme://host[:port]."
     )
-    tls_cert: Path | None = Field(None, description="Certificate chain to serve with.")
+    tls_cert: Path | None = Field(None, description="Certificate chain to serve with; read again when it changes.")
     tls_key: Path | None = Field(None, description="Its private key.")
+    tls_self_signed: bool = Field(
+        False,
+        description="Serve with a certificate of the mirror's own making, kept in --tls-cert and --tls-key if given.",
+    )
     workers: int = Field(
         1, description="Always 1: each worker would hold the whole mirror. More replicas serve more readers."
     )

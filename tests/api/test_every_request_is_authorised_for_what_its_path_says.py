@@ -186,7 +186,7 @@ async def test_unknown_groups_are_plain_404(cluster: Cluster, stores: list[Store
         ("PATCH", f"{SHOP}/web/status", 'patch is not supported on resources of kind "deployments.apps"'),
         ("DELETE", f"{SHOP}/web", 'delete is not supported on resources of kind "deployments.apps"'),
         ("DELETE", SHOP, 'deletecollection is not supported on resources of kind "deployments.apps"'),
-        ("POST", "/api/v1/namespaces/shop/pods/web/exec", None),
+        ("POST", "/api/v1/namespaces/shop/pods/web/exec", 'create is not supported on resources of kind "pods/exec"'),
         ("GET", "/api/v1/namespaces/shop/pods/web/log", 'get is not supported on resources of kind "pods/log"'),
         ("HEAD", SHOP, None),
         ("POST", "/api", None),
@@ -202,7 +202,7 @@ async def test_nothing_can_be_written(
     answer = await cluster.get(path, method=method)
     assert answer.status_code == 405
     if message is not None:
-        assert answer.json()["message"] == message
+        assert answer.json()["message"] == f"{message}: this is a read-only mirror"
         assert answer.json()["reason"] == "MethodNotAllowed"
 
 

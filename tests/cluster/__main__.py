@@ -1,4 +1,4 @@
-"""``python -m tests.cluster build | up [--full] | status | down``: the control plane of the tests, for a developer.
+"""``python -m tests.cluster build [--earlier] | up [--full] | status | down``: the tests' control plane, by hand.
 
 ``up`` leaves one running and prints the path of its kubeconfig, nothing else, on stdout:
 ``export KUBECONFIG=$(python -m tests.cluster up --full)``. There is one per user; ``down`` ends it and its data.
@@ -26,7 +26,9 @@ DOWN_SECONDS = 10.0
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.cluster", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("build", help="build what is missing into the cache")
+    commands.add_parser("build", help="build what is missing into the cache").add_argument(
+        "--earlier", action="store_true", help="what only long runs need, too: earlier versions of clients"
+    )
     commands.add_parser("up", help="start one and print its kubeconfig").add_argument(
         "--full", action="store_true", help="with controllers, a scheduler and a fake node"
     )
@@ -37,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         match asked.command:
             case "build":
-                build_missing(_say)
+                build_missing(_say, earlier=asked.earlier)
             case "up":
                 build_missing(_say)
                 return _up(home, full=asked.full)

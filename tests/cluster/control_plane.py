@@ -349,6 +349,8 @@ class ControlPlane:
             "kwok",
             f"--kubeconfig={self.kubeconfig}",
             "--manage-all-nodes=true",
+            # Without leases the node would be NotReady after 50 s, and its pods with it, again and again.
+            "--node-lease-duration-seconds=40",
             f"--config={HERE / 'stages.yaml'}",
         )
         self.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node", "labels": {"type": "kwok"}}})

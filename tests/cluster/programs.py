@@ -1,9 +1,9 @@
-"""The programs of a control plane: found where they are, or built once and kept outside the checkout.
+"""The programs of a control plane, and clients in Go: found where they are, or built and kept outside the checkout.
 
-Looked for in this order, each program by itself: the folder $KUBEBUILDER_ASSETS, then our cache, which is named by
-the hash of everything that decides what is built. What neither has is built into the cache by a Go toolchain
-(toolchain.py). A program takes its name only when it is whole, and one build at a time runs: a second one waits, and
-then finds everything there.
+Looked for in this order, each program by itself: the folder $KUBEBUILDER_ASSETS, then our cache, where each
+set lies in a folder named by the hash of everything that decides what is built: a new client builds no API server
+again. What neither has is built into the cache by a Go toolchain (toolchain.py). A program takes its name only when it
+is whole, and one build at a time runs: a second one waits, and then finds everything there.
 """
 
 from __future__ import annotations
@@ -49,6 +49,15 @@ PROGRAMS: Mapping[str, Program] = {
     "kube-scheduler": Program("kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler", _VERSIONED),
     "kwok": Program("kwok", "sigs.k8s.io/kwok/cmd/kwok"),
 }
+CLIENTS: Mapping[str, Program] = {
+    "informers": Program("informers", "kubemirror.test/informers"),
+}
+# For long runs alone: two minutes of building.
+EARLIER: Mapping[str, Program] = {
+    "kubectl-1.26": Program(
+        "kubectl-1.26", "kubemirror.test/kubectl", "-s -w -X k8s.io/component-base/version.gitVersion=v1.26.15"
+    ),
+}
 
 
 def cache_folder(env: Mapping[str, str]) -> Path:
@@ -56,11 +65,12 @@ def cache_folder(env: Mapping[str, str]) -> Path:
     return Path(env.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kubemirror" / "cluster"
 
 
-def programs_folder(env: Mapping[str, str]) -> Path:
-    """The cache's folder for exactly these sources and flags."""
-    digest = hashlib.sha256(repr(sorted(PROGRAMS.items())).encode())
-    for file in sorted(MODULES.glob("*/go.*")):
-        digest.update(file.read_bytes())
+def programs_folder(programs: Mapping[str, Program], env: Mapping[str, str]) -> Path:
+    """The cache's folder of these programs, for exactly these sources and flags."""
+    digest = hashlib.sha256(repr(sorted(programs.items())).encode())
+    for module in sorted({program.module for program in programs.values()}):
+        for file in sorted([*(MODULES / module).glob("go.*"), *(MODULES / module).glob("main.go")]):
+            digest.update(file.read_bytes())
     return cache_folder(env) / digest.hexdigest()[:16]
 
 
@@ -68,7 +78,8 @@ def find(name: str, env: Mapping[str, str] = os.environ) -> Path | None:
     """The program of that name, or None where it has to be built."""
     assets = env.get("KUBEBUILDER_ASSETS")
     folders = [Path(assets)] if assets else []
-    for folder in [*folders, programs_folder(env)]:
+    (programs,) = (each for each in (PROGRAMS, CLIENTS, EARLIER) if name in each)
+    for folder in [*folders, programs_folder(programs, env)]:
         program = folder / name
         if program.is_file() and os.access(program, os.X_OK):
             return program
@@ -83,27 +94,33 @@ def require(name: str, env: Mapping[str, str] = os.environ) -> Path:
     return program
 
 
-def build_missing(say: Callable[[str], None], env: Mapping[str, str] = os.environ) -> None:
+def build_missing(say: Callable[[str], None], env: Mapping[str, str] = os.environ, *, earlier: bool = False) -> None:
     """Build what is neither in $KUBEBUILDER_ASSETS nor cached. ProgramError, with the remedy, where that fails."""
-    if all(find(name, env) for name in PROGRAMS):
+    for programs in (PROGRAMS, CLIENTS, EARLIER) if earlier else (PROGRAMS, CLIENTS):
+        if all(find(name, env) for name in programs):
+            continue
+        folder = programs_folder(programs, env)
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone(folder / ".lock", say):
+            _build_into(folder, {name: each for name, each in programs.items() if find(name, env) is None}, say, env)
+
+
+def _build_into(
+    folder: Path, missing: Mapping[str, Program], say: Callable[[str], None], env: Mapping[str, str]
+) -> None:
+    if not missing:
         return
-    folder = programs_folder(env)
-    folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder / ".lock", say):
-        missing = [name for name in PROGRAMS if find(name, env) is None]
-        if not missing:
-            return
-        say(f"A Kubernetes control plane for the tests: {', '.join(missing)} into {folder}, this once")
-        try:
-            toolchain = find_toolchain(cache_folder(env), say, env)
-        except ToolchainError as error:
-            raise ProgramError(str(error)) from error
-        for at, name in enumerate(missing, 1):
-            _build(name, toolchain, folder, lambda line, at=at: say(f"[{at}/{len(missing)}] {line}"))
+    say(f"For the tests, this once: {', '.join(missing)} into {folder}")
+    try:
+        toolchain = find_toolchain(cache_folder(env), say, env)
+    except ToolchainError as error:
+        raise ProgramError(str(error)) from error
+    for at, (name, program) in enumerate(missing.items(), 1):
+        number = f"[{at}/{len(missing)}]"
+        _build(name, program, toolchain, folder, lambda line, number=number: say(f"{number} {line}"))
 
 
-def _build(name: str, toolchain: Toolchain, folder: Path, say: Callable[[str], None]) -> None:
-    program = PROGRAMS[name]
+def _build(name: str, program: Program, toolchain: Toolchain, folder: Path, say: Callable[[str], None]) -> None:
     began = time.monotonic()
     say(f"{name} ...")
     descriptor, unfinished = tempfile.mkstemp(prefix=f".{name}.", dir=folder)

@@ -15,7 +15,7 @@ from kubemirror.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
-OVERLAYS = ("monitoring", "namespaced", "replicas")
+OVERLAYS = ("monitoring", "namespaced", "replicas", "tree")
 
 
 _UNITS = {"Mi": 1024**2, "Gi": 1024**3}

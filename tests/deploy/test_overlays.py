@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -23,6 +24,42 @@ def test_many_replicas_move_a_few_at_a_time(renderings: dict[str, Manifests]) ->
     assert many["replicas"] > few["replicas"]
     assert renderings["replicas"].container["args"] == renderings["base"].container["args"]
     assert renderings["replicas"].one("PodDisruptionBudget")["spec"]["maxUnavailable"] < many["replicas"] / 2
+
+
+def test_a_tree_is_the_base_as_its_root_and_leaves_that_follow_it(renderings: dict[str, Manifests]) -> None:
+    tree, base = renderings["tree"], renderings["base"]
+    root, leaf = tree.one("Deployment", "kubemirror-root")["spec"], tree.one("Deployment")["spec"]
+
+    assert root["replicas"] == 1 < leaf["replicas"]
+    assert tree.one("PodDisruptionBudget")["spec"]["maxUnavailable"] < leaf["replicas"] / 2
+    assert without_labels(root["template"]["spec"]) == without_labels(base.pod)
+    assert [each for each in tree.documents if each["kind"].startswith("ClusterRole")] == [
+        each for each in base.documents if each["kind"].startswith("ClusterRole")
+    ]
+
+
+def without_labels(pod: dict[str, Any]) -> dict[str, Any]:
+    """A pod, but for the label by which replicas know each other."""
+    spread = [{**each, "labelSelector": None} for each in pod["topologySpreadConstraints"]]
+    return {**pod, "topologySpreadConstraints": spread}
+
+
+def test_leaves_find_the_root_by_its_service(renderings: dict[str, Manifests]) -> None:
+    tree = renderings["tree"]
+    (volume,), (mount,) = tree.pod["volumes"], tree.container["volumeMounts"]
+    (name,) = [name for name in tree.of_kind("ConfigMap") if name == volume["configMap"]["name"]]
+    path = tree.settings.kubeconfig
+    assert path is not None
+    configuration = yaml.safe_load(tree.one("ConfigMap", name)["data"][path.name])
+    service = tree.one("Service", "kubemirror-root")
+
+    assert str(path.parent) == mount["mountPath"]
+    assert (mount["name"], mount["readOnly"]) == (volume["name"], True)
+    assert [each["cluster"]["server"] for each in configuration["clusters"]] == ["http://kubemirror-root"]
+    assert [port["port"] for port in service["spec"]["ports"]] == [80]
+    assert service["metadata"]["namespace"] == tree.one("Deployment")["metadata"]["namespace"]
+    labels = tree.one("Deployment", "kubemirror-root")["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items()
 
 
 def test_prometheus_finds_the_metrics_where_they_are(renderings: dict[str, Manifests]) -> None:

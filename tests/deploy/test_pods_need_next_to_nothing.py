@@ -33,7 +33,8 @@ def test_pods_run_as_nobody_in_particular_without_any_privilege(manifests: Manif
 def test_pods_share_nothing_with_their_node(manifests: Manifests) -> None:
     pod = manifests.pod
 
-    assert [name for name in ("hostNetwork", "hostPID", "hostIPC", "volumes", "initContainers") if name in pod] == []
+    assert [name for name in ("hostNetwork", "hostPID", "hostIPC", "initContainers") if name in pod] == []
+    assert [volume for volume in pod.get("volumes", []) if set(volume) != {"name", "configMap"}] == []
     assert "hostPort" not in manifests.container["ports"][0]
 
 
@@ -53,7 +54,8 @@ def test_only_the_service_accounts_token_is_given_to_them(manifests: Manifests) 
     sources = [each.get("valueFrom", {}) for each in manifests.container.get("env", [])]
 
     assert manifests.one("ServiceAccount")["automountServiceAccountToken"] is False
-    assert manifests.pod["automountServiceAccountToken"] is True
+    # Who follows another mirror asks the API server nothing.
+    assert manifests.pod["automountServiceAccountToken"] is (manifests.settings.kubeconfig is None)
     assert manifests.pod["serviceAccountName"] == "kubemirror"
     assert [each for each in sources if set(each) != {"fieldRef"}] == []
     assert "envFrom" not in manifests.container

@@ -7,8 +7,8 @@ from typing import Any
 from tests.deploy.manifests import Manifests
 
 
-def selected(selector: dict[str, str], manifests: Manifests) -> bool:
-    labels: dict[str, str] = manifests.one("Deployment")["spec"]["template"]["metadata"]["labels"]
+def selected(selector: dict[str, str], manifests: Manifests, name: str = "kubemirror") -> bool:
+    labels: dict[str, str] = manifests.one("Deployment", name)["spec"]["template"]["metadata"]["labels"]
     return selector.items() <= labels.items()
 
 
@@ -26,7 +26,8 @@ def test_every_policy_is_about_the_pods_and_names_its_readers(manifests: Manifes
     assert "kubemirror" in policies
     for policy in policies.values():
         spec = policy["spec"]
-        assert selected(spec["podSelector"]["matchLabels"], manifests)
+        deployments = manifests.of_kind("Deployment")
+        assert sum(selected(spec["podSelector"]["matchLabels"], manifests, name) for name in deployments) == 1
         assert "Ingress" in spec["policyTypes"]
         for rule in spec["ingress"]:
             assert [port["port"] for port in rule["ports"]] == ["http"]
@@ -40,10 +41,31 @@ def anyone(peer: dict[str, Any]) -> bool:
 
 
 def test_the_pods_reach_the_api_server_and_nothing_else(manifests: Manifests) -> None:
-    spec = manifests.one("NetworkPolicy")["spec"]
+    reader = "kubemirror" if manifests.settings.kubeconfig is None else "kubemirror-root"
+    spec = manifests.one("NetworkPolicy", reader)["spec"]
 
     assert spec["policyTypes"] == ["Ingress", "Egress"]
     assert [{port["port"] for port in rule["ports"]} for rule in spec["egress"]] == [{443, 6443, 8443}]
+
+
+def test_leaves_reach_the_root_and_a_name_server_and_nothing_else(renderings: dict[str, Manifests]) -> None:
+    tree = renderings["tree"]
+    root, names = tree.one("NetworkPolicy")["spec"]["egress"]
+
+    assert selected(root["to"][0]["podSelector"]["matchLabels"], tree, "kubemirror-root")
+    assert [port["port"] for port in root["ports"]] == ["http"]
+    assert {(port["protocol"], port["port"]) for port in names["ports"]} == {("UDP", 53), ("TCP", 53)}
+
+
+def test_leaves_alone_reach_the_root(renderings: dict[str, Manifests]) -> None:
+    tree = renderings["tree"]
+    (rule,) = tree.one("NetworkPolicy", "kubemirror-root")["spec"]["ingress"]
+    ((peer,),) = [each["podSelector"]["matchExpressions"] for each in rule["from"]]
+
+    assert set(rule["from"][0]) == {"podSelector"}
+    assert peer["operator"] == "In"
+    assert [selected({peer["key"]: value}, tree) for value in peer["values"]] == [True]
+    assert not any(selected({peer["key"]: value}, tree, "kubemirror-root") for value in peer["values"])
 
 
 def test_the_namespace_takes_restricted_pods_only(base: Manifests) -> None:

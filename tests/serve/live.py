@@ -87,7 +87,8 @@ async def running(world: Served) -> AsyncIterator[Live]:
     listening = listen("127.0.0.1", 0)
     port = listening.getsockname()[1]
     app = application(world.context)
-    server = Server(app, world.context, listening, None)
+    certificate = world.certificate
+    server = Server(app, world.context, listening, certificate.context if certificate is not None else None)
     task = asyncio.create_task(server.run_until_stopped(), name="server")
     try:
         yield Live(server, f"127.0.0.1:{port}", task, app)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -24,7 +25,12 @@ START_SECONDS = 40.0
 
 
 class Process:
-    """A running command. ``first``: the first line it printed. Standard error is kept in ``log``."""
+    """A running command. ``first``: the first line it printed. Standard error is kept in ``log``.
+
+    verify: what a mirror with TLS is checked against.
+    """
+
+    verify: ssl.SSLContext | bool = True
 
     def __init__(self, command: list[str], *, log: Path) -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("KUBE")}
@@ -85,7 +91,7 @@ class Process:
     def until(self, condition: Callable[[httpx.Client], bool], *, seconds: float = START_SECONDS) -> None:
         """Ask again and again until ``condition`` holds."""
         deadline = time.monotonic() + seconds
-        with httpx.Client(base_url=self.url, timeout=5) as client:
+        with httpx.Client(base_url=self.url, verify=self.verify, timeout=5) as client:
             while True:
                 try:
                     if condition(client):

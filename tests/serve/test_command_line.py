@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from pathlib import Path
+
 import pytest
+import trustme
 import yaml
 
 from kubemirror.__main__ import main
@@ -24,6 +28,11 @@ from kubemirror.settings import Access, Settings
         (["serve", "--host", "0.0.0.0"], "say so with --access open"),
         (["serve", "--kubeconfig", "/nowhere/at/all"], "/nowhere/at/all"),
         (["kubeconfig", "--server", "nowhere"], "is no URL of a mirror"),
+        (["kubeconfig", "--server", "http://mirror", "--token-file", "/t"], "clients send none over http"),
+        (["kubeconfig", "--server", "http://mirror", "--trust-shown"], "shows no certificate: write https://"),
+        (["kubeconfig", "--server", "https://127.0.0.1:1", "--trust-shown"], "does not answer"),
+        (["kubeconfig", "--server", "https://mirror", "--ca", "/nowhere/at/all"], "No such file"),
+        (["kubeconfig", "--server", "https://mirror", "--ca", __file__], "is not PEM"),
     ],
 )
 def test_what_cannot_be_is_one_line(arguments: list[str], said: str, capfd: pytest.CaptureFixture[str]) -> None:
@@ -70,10 +79,19 @@ def test_every_setting_that_is_set_is_printed() -> None:
     assert "kubeconfig" not in printed
 
 
-def test_a_kubeconfig_points_at_the_mirror(capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["kubeconfig", "--server", "https://mirror.example/base/", "--token-file", "/t"]) == 0
+@pytest.mark.parametrize("keyed", [False, True])
+def test_a_kubeconfig_points_at_the_mirror(tmp_path: Path, capfd: pytest.CaptureFixture[str], keyed: bool) -> None:
+    issued = trustme.CA().issue_cert("mirror.example")
+    chain = "".join(pem.bytes().decode() for pem in issued.cert_chain_pems)
+    (tmp_path / "ca.crt").write_text(chain + issued.private_key_pem.bytes().decode() * keyed)
+    flags = ["--token-file", "/t", "--ca", str(tmp_path / "ca.crt"), "--name", "mirror"]
+    assert main(["kubeconfig", "--server", "https://mirror.example/base/", *flags]) == 0
     config = yaml.safe_load(capfd.readouterr().out)
 
-    assert config["clusters"][0]["cluster"] == {"server": "https://mirror.example/base"}
+    ca = b64encode(chain.encode()).decode()
+    assert config["clusters"][0]["cluster"] == {
+        "server": "https://mirror.example/base",
+        "certificate-authority-data": ca,
+    }
     assert config["users"][0]["user"] == {"tokenFile": "/t"}
-    assert config["current-context"] == config["contexts"][0]["name"]
+    assert config["current-context"] == config["contexts"][0]["name"] == "mirror"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubemirror.access.authorizer import AllowAll, Authenticator, Authorizer, NobodyInParticular
+from kubemirror.serve.certificate import Certificate
 from kubemirror.serve.context import Context
 from kubemirror.settings import Settings
 from kubemirror.state.catalog import ALL_NAMESPACES, Catalog, Entry, Resource, ServedVersion
@@ -144,6 +145,7 @@ class World:
     settings: Settings = field(default_factory=Settings)
     catalog: Catalog = field(default_factory=Catalog)
     upstream: NoUpstream = field(default_factory=NoUpstream)
+    certificate: Certificate | None = None
 
     def mirror(self, resource: Resource = DEPLOYMENTS, *, required: bool = True) -> Store:
         """A resource with one store of all namespaces; not synced yet."""
@@ -168,5 +170,6 @@ class World:
                 settings=self.settings,
                 clock=self.clock,
                 wall=self.wall,
+                certificate=self.certificate,
             )
         return self._context

@@ -24,8 +24,9 @@ from kubemirror.kube.credential_files import CredentialFile
 from kubemirror.kube.exec_plugin import API_VERSIONS, LIMIT_SECONDS, ExecConfig, ExecCredential, ExecPlugin
 from kubemirror.kube.flight import Flights
 from kubemirror.kube.kubeconfig import Cluster, Target, User
-from kubemirror.kube.tls import ClientCertificate, make_context
+from kubemirror.kube.tls import make_context
 from kubemirror.kube.transport import TransportError
+from kubemirror.pem import Pair
 
 log = structlog.get_logger()
 
@@ -42,7 +43,7 @@ class Credential:
     """What goes with one request. authorization: the header's value, or ""."""
 
     authorization: str = field(default="", repr=False)
-    certificate: ClientCertificate | None = None
+    certificate: Pair | None = None
 
 
 class Credentials(Protocol):

@@ -24,8 +24,8 @@ import msgspec
 
 from kubemirror.errors import ConfigError
 from kubemirror.kube.loaders import loaders
-from kubemirror.kube.tls import ClientCertificate
 from kubemirror.kube.transport import TransportError
+from kubemirror.pem import Pair
 
 API_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 
@@ -80,7 +80,7 @@ class ExecCredential:
     """What a plugin answered. expires: seconds since 1970; None: until the API server refuses it."""
 
     token: str = field(default="", repr=False)
-    certificate: ClientCertificate | None = None
+    certificate: Pair | None = None
     expires: float | None = None
 
 
@@ -228,7 +228,7 @@ class ExecPlugin:
             raise self._error("printed a client certificate without its key, or the other way round")
         return ExecCredential(
             token=token.strip(),
-            certificate=ClientCertificate(chain.encode(), key.encode()) if chain else None,
+            certificate=Pair(chain.encode(), key.encode()) if chain else None,
             expires=self._expiry(expiration) if expiration else None,
         )
 

@@ -10,51 +10,18 @@ root or not, and a name counts only as a subject alternative name.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import ssl
-import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import structlog
 
 from kubemirror.errors import ConfigError
 from kubemirror.kube.credential_files import Source
+from kubemirror.pem import Pair, load_pair
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class ClientCertificate:
-    """Our own certificate chain and key, PEM."""
-
-    chain: bytes = field(repr=False)
-    key: bytes = field(repr=False)
-
-
-@contextlib.contextmanager
-def _as_file(data: bytes) -> Iterator[str]:
-    """A path under which OpenSSL can read ``data``: in memory where the system can, so that a key never meets
-    a disk and a read-only root file system is no obstacle."""
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("pem", os.MFD_CLOEXEC)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            yield f"/proc/self/fd/{descriptor}"
-    else:
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(data)
-            file.flush()
-            yield file.name
-
-
-def _no_password() -> str:
-    raise ValueError("the key is encrypted; decrypt it (openssl pkey -in key.pem -out plain.pem)")
-
-
-def make_context(*, ca: bytes | None, insecure: bool, certificate: ClientCertificate | None) -> ssl.SSLContext:
+def make_context(*, ca: bytes | None, insecure: bool, certificate: Pair | None) -> ssl.SSLContext:
     """A client context. ca: PEM bundle; None trusts the system's. ValueError says what cannot be loaded."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -73,8 +40,7 @@ def make_context(*, ca: bytes | None, insecure: bool, certificate: ClientCertifi
             raise ValueError("the CA bundle is not PEM (-----BEGIN CERTIFICATE-----)") from None
     if certificate is not None:
         try:
-            with _as_file(certificate.chain.rstrip() + b"\n" + certificate.key) as path:
-                context.load_cert_chain(path, password=_no_password)
+            load_pair(context, certificate)
         except ssl.SSLError as exc:
             if exc.reason == "KEY_VALUES_MISMATCH":
                 raise ValueError("the client certificate and the client key do not belong together") from None
@@ -117,7 +83,7 @@ class TLS:
             if source is not None:
                 source.read(recheck=True)
 
-    def context(self, issued: ClientCertificate | None = None, *, anonymous: bool = False) -> ssl.SSLContext:
+    def context(self, issued: Pair | None = None, *, anonymous: bool = False) -> ssl.SSLContext:
         """The context for the next connection.
 
         issued: a certificate that an exec plugin has issued; it takes the configured one's place.
@@ -127,7 +93,7 @@ class TLS:
         ca = None if self._ca is None else self._ca.read()
         certificate = None if anonymous else issued
         if certificate is None and not anonymous and self._certificate is not None and self._key is not None:
-            certificate = ClientCertificate(self._certificate.read(), self._key.read())
+            certificate = Pair(self._certificate.read(), self._key.read())
         made_of = (ca, certificate)
         held = self._held.get(anonymous)
         if held is not None and (held[0] == made_of or self._refused == made_of):

@@ -271,6 +271,17 @@ class MirrorCollector(Collector):
         for generation, counted in enumerate(gc.get_stats()):
             collections.add_metric([str(generation)], counted["collections"])
         yield collections
+        certificate = self._serving.context.certificate
+        loads = CounterMetricFamily(
+            "kubemirror_tls_loads", "Certificates read to serve with, by outcome.", labels=["outcome"]
+        )
+        ends = GaugeMetricFamily("kubemirror_tls_not_after_seconds", "When the certificate shown ends, since 1970.")
+        if certificate is not None:
+            for outcome, count in certificate.loads.items():
+                loads.add_metric([outcome], count)
+            ends.add_metric([], certificate.not_after.timestamp())
+        yield loads
+        yield ends
         yield InfoMetricFamily("kubemirror_build", "What runs here.", value={"version": version("kubemirror")})
 
 

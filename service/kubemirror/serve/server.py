@@ -15,7 +15,6 @@ import socket
 import ssl
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import structlog
 import uvicorn
@@ -60,20 +59,6 @@ def listen(host: str, port: int) -> socket.socket:
         raise ConfigError(f"cannot listen on {host}:{port}: {reason}: choose another with --host or --port") from None
     listening.setblocking(False)
     return listening
-
-
-def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
-    """TLS to serve with, None without a certificate; ConfigError where the files do not fit."""
-    if certificate is None and key is None:
-        return None
-    if certificate is None or key is None:
-        raise ConfigError("--tls-cert and --tls-key go together: give both or none")
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"cannot serve TLS with {certificate} and {key}: {error}") from None
-    return context
 
 
 def url_of(listening: socket.socket, host: str, *, tls: bool, root_path: str = "") -> str:

@@ -152,12 +152,13 @@ def method_not_allowed() -> StatusError:
     return StatusError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {})
 
 
-def not_supported(action: str, resource: str, group: str) -> StatusError:
-    """405 for a verb that this read-only API does not offer on a resource."""
+def not_supported(action: str, resource: str, group: str, why: str = "") -> StatusError:
+    """405 for a verb that is not offered on a resource."""
+    text = f'{action} is not supported on resources of kind "{qualified(resource, group)}"'
     return StatusError(
         405,
         "MethodNotAllowed",
-        f'{action} is not supported on resources of kind "{qualified(resource, group)}"',
+        f"{text}: {why}" if why else text,
         details_of(resource, group),
     )
 

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
+from kubemirror.serve.certificate import Certificate
 from kubemirror.serve.context import Context
 from kubemirror.serve.health import readiness
 from kubemirror.serve.reading import require_path
@@ -92,6 +93,14 @@ class StaleGroup(BaseModel):
     reason: str
 
 
+class CertificateStatus(BaseModel):
+    """What readers are shown."""
+
+    fingerprint: str = Field(description="SHA-256, as clients print it.")
+    not_after: str = Field(serialization_alias="notAfter", description="When it ends, RFC 3339.")
+    refused: str | None = Field(description="Why what the files hold now is not what is shown; null while it is.")
+
+
 class ProcessStatus(BaseModel):
     """The process itself."""
 
@@ -105,6 +114,7 @@ class ProcessStatus(BaseModel):
     streams: int = Field(description="Open push streams.")
     finished_answers: int = Field(serialization_alias="finishedAnswers")
     finished_bytes: int = Field(serialization_alias="finishedBytes")
+    certificate: CertificateStatus | None = Field(description="null in plaintext.")
 
 
 class MirrorStatus(BaseModel):
@@ -133,12 +143,23 @@ def status(serving: Serving) -> MirrorStatus:
             streams=serving.traffic.open_streams.total(),
             finished_answers=len(serving.answers),
             finished_bytes=serving.answers.size,
+            certificate=_certificate(context.certificate),
         ),
         resources=[_resource(context, entry) for entry in context.catalog],
         stale_groups=[
             StaleGroup(group=state.group, version=state.version, reason=state.reason)
             for state in context.catalog.stale_groups.values()
         ],
+    )
+
+
+def _certificate(certificate: Certificate | None) -> CertificateStatus | None:
+    if certificate is None:
+        return None
+    return CertificateStatus(
+        fingerprint=certificate.fingerprint,
+        not_after=_timestamp(certificate.not_after.timestamp()),
+        refused=certificate.refused,
     )
 
 

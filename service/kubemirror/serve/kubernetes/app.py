@@ -342,11 +342,12 @@ class KubernetesApp:
         action = _WRITES.get(request.method, "")
         if action == "delete" and not path.name:
             action = "deletecollection"
+        connects = action == "create" and path.subresource in _CONNECTS
         if not resource.custom:
             if path.watch:
                 fits = False
             elif path.subresource:
-                fits = action in ("update", "patch")
+                fits = connects or action in ("update", "patch")
             elif path.name:
                 fits = action in ("update", "patch", "delete")
             else:
@@ -354,7 +355,11 @@ class KubernetesApp:
                 fits = fits and (action, resource.name) != ("deletecollection", "namespaces")
             if not fits:
                 raise status.method_not_allowed()
-        raise status.not_supported(action, path.resource, path.group)
+        raise self._not_supported(action, f"{path.resource}/{path.subresource}" if connects else path.resource, path)
+
+    def _not_supported(self, action: str, resource: str, path: ResourcePath) -> StatusError:
+        why = "" if self._context.authoritative else "this is a read-only mirror"
+        return status.not_supported(action, resource, path.group, why)
 
     def _unknown(self, path: ResourcePath) -> tuple[Answer, Accepted]:
         """404: a Status below a built-in group, else the plain text of a path nobody serves."""
@@ -371,8 +376,7 @@ class KubernetesApp:
     def _is_builtin(self, group: str) -> bool:
         return not group or (self._discovery.has_group(group) and not self._discovery.is_custom(group))
 
-    @staticmethod
-    def _check_subresource(resource: Resource, path: ResourcePath) -> None:
+    def _check_subresource(self, resource: Resource, path: ResourcePath) -> None:
         if path.trailing and not resource.custom:
             raise status.no_such_resource()
         if path.trailing and not path.name:
@@ -381,7 +385,7 @@ class KubernetesApp:
         if path.watch and path.subresource and not resource.custom:
             raise status.no_such_resource()
         if path.watch and path.subresource in known:
-            raise status.not_supported("watch", resource.plural, resource.group)
+            raise self._not_supported("watch", resource.plural, path)
         if not path.subresource or (path.subresource == "status" and "status" in known):
             return
         if resource.custom and path.subresource not in known:
@@ -389,7 +393,7 @@ class KubernetesApp:
         if path.subresource in _WRITTEN_ONLY:
             raise status.method_not_allowed()
         if path.subresource in known or path.subresource in _CONNECTS:
-            raise status.not_supported("get", f"{resource.plural}/{path.subresource}", resource.group)
+            raise self._not_supported("get", f"{resource.plural}/{path.subresource}", path)
         raise status.no_such_resource()
 
     @staticmethod

@@ -1,0 +1,1 @@
+"""kubectl against a mirror and against the API server it mirrors: what it prints must be the same."""
