@@ -37,14 +37,15 @@ format: $(READY)  ## Rewrite what ruff can
 soak: $(READY) tools  ## The seeded simulations at length (KUBEMIRROR_SEEDS=5000 sets the number)
 	@KUBEMIRROR_SEEDS=$${KUBEMIRROR_SEEDS:-2000} $(BIN)/pytest tests/simulation --timeout 0 $(ARGS)
 
-bench: $(READY)  ## Measure speed and memory; writes docs/performance.md
+bench: $(READY) tools  ## Measure speed and memory beside others' (VERSION_RS=binary); writes docs/performance.md
 	@$(BIN)/python -m bench $(ARGS)
 
 docs: $(READY)  ## Write what docs/ repeats from the code
 	@$(BIN)/python tools/settings_table.py
 
-tools: $(READY)  ## Fetch or build what tests run and pip has not: promtool, a Kubernetes control plane
-	@tools/promtool.sh $(CACHE)/bin
+tools: $(READY)  ## Fetch or build what tests run and pip has not: promtool, wrk, a Kubernetes control plane
+	@tools/unpack.sh $(CACHE) promtool "tests need it to judge /metrics" prometheus
+	@tools/unpack.sh $(CACHE) wrk "the bench loads servers with it" wrk libluajit-5.1-2
 	@$(BIN)/python -m tests.cluster build
 
 lock:  ## Resolve pyproject.toml anew into requirements/

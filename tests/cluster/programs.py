@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.cluster.toolchain import Toolchain, ToolchainError, find_toolchain
@@ -99,7 +100,11 @@ def build_missing(say: Callable[[str], None], env: Mapping[str, str] = os.enviro
         except ToolchainError as error:
             raise ProgramError(str(error)) from error
         for at, name in enumerate(missing, 1):
-            _build(name, toolchain, folder, lambda line, at=at: say(f"[{at}/{len(missing)}] {line}"))
+            _build(name, toolchain, folder, partial(_numbered, say, f"[{at}/{len(missing)}]"))
+
+
+def _numbered(say: Callable[[str], None], number: str, line: str) -> None:
+    say(f"{number} {line}")
 
 
 def _build(name: str, toolchain: Toolchain, folder: Path, say: Callable[[str], None]) -> None:
