@@ -189,7 +189,11 @@ async def test_unknown_groups_are_plain_404(cluster: Cluster, stores: list[Store
         ("POST", "/api/v1/namespaces/shop/pods/web/exec", None),
         ("GET", "/api/v1/namespaces/shop/pods/web/log", 'get is not supported on resources of kind "pods/log"'),
         ("HEAD", SHOP, None),
-        ("POST", "/apis", None),
+        ("POST", "/api", None),
+        ("POST", "/apis/apps/v1", None),
+        ("POST", "/apis/apps/v1/deployments", None),
+        ("DELETE", f"{SHOP}/web/status", None),
+        ("DELETE", "/api/v1/namespaces", None),
     ],
 )
 async def test_nothing_can_be_written(

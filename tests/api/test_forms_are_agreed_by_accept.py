@@ -100,7 +100,7 @@ async def test_people_get_indented_answers(
 ) -> None:
     answer = await cluster.get(f"{SHOP}/web{query}", headers={"user-agent": agent})
     assert answer.text.startswith('{\n  "kind"') is indented
-    assert answer.text.endswith("}\n")
+    assert answer.text.endswith("}" if indented else "}\n")  # as upstream has it
     assert answer.json()["metadata"]["name"] == "web"
 
 

@@ -29,11 +29,12 @@ DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 
 
 class Mirrored:
-    def __init__(self, server: Server, mirror: Mirror, catalog: Catalog, app: Any) -> None:
+    def __init__(self, server: Server, mirror: Mirror, context: Context) -> None:
         self.server = server
         self.mirror = mirror
-        self.catalog = catalog
-        self._app = app
+        self.context = context
+        self.catalog = context.catalog
+        self._app = kubernetes_app(context)
 
     # -- stores -----------------------------------------------------------------------------------------
 
@@ -123,7 +124,7 @@ async def mirror_of(
             wall=time.time,
         )
         task = asyncio.create_task(mirror.run(), name="mirror")
-        mirrored = Mirrored(server, mirror, catalog, kubernetes_app(context))
+        mirrored = Mirrored(server, mirror, context)
         try:
             await mirrored.until(mirrored.complete)
             yield mirrored

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from kubemirror.state.catalog import Resource
-from kubemirror.views.custom_columns import DEFAULT_COLUMNS, cell_of, definitions_of
+from kubemirror.views.custom_columns import cell_of, definitions_of, shown
 from kubemirror.views.printers import built_in_cells, built_in_definitions
 
 Fields = dict[str, Any]
@@ -34,7 +34,7 @@ def cell_printer(resource: Resource, version: str) -> CellPrinter:
             return CellPrinter(b"", lambda obj, now: [])
         return CellPrinter(known, partial(built_in_cells, resource.name))
     served = resource.served(version)
-    columns = (served.columns if served is not None else ()) or DEFAULT_COLUMNS
+    columns = shown(served.columns if served is not None else ())
     definitions = orjson.dumps([each._asdict() for each in definitions_of(columns)])
     cells = [cell_of(column) for column in columns]
     return CellPrinter(definitions, lambda obj, now: [obj["metadata"]["name"], *(cell(obj, now) for cell in cells)])

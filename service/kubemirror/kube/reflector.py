@@ -45,6 +45,7 @@ from kubemirror.kube.wire import (
     EventDecoder,
     LineSplitter,
     Page,
+    Progress,
     WireError,
     is_json,
     page,
@@ -289,6 +290,7 @@ class Reflector:
     async def _open(self, response: Response) -> Effect | None:
         """Tell the machine what the headers say; an effect if that ends the exchange."""
         if response.status == 200 and is_json(response.headers):
+            self._writer.warn(response.headers.get("warning", ""))
             return self._step(Opened(mirror=is_mirror(response.headers)))
         body = await read_some(response.body)
         return self._step(Refused(refusal(response.status, response.headers, body)))
@@ -346,6 +348,8 @@ class Reflector:
                     heard = loop.time()
                 for line in lines:
                     for event in decoder.decode(line):
+                        if isinstance(event, Progress):
+                            self._writer.learn(event.blank)
                         effect = self._step(event)
                         if effect is not None:
                             return effect

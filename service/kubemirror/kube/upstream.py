@@ -128,9 +128,10 @@ class ApiServer:
             return held.document
         document = Document(
             answer.status,
-            answer.headers.get("content-type", "application/json"),
+            answer.headers.get("content-type", ""),
             answer.body,
             answer.headers.get("etag") or f'"{hashlib.sha256(answer.body).hexdigest()}"',
+            answer.headers.get("vary", ""),
         )
         self._keep(key, document)
         return document

@@ -15,13 +15,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 import orjson
 
 from kubemirror.state.events import Columns
-from kubemirror.state.objects import Ingest, Object
+from kubemirror.state.objects import Blank, Ingest, Object
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 ACCEPT = f"{TABLE}, application/json"
@@ -229,11 +229,13 @@ class Progress:
     """A BOOKMARK: everything up to here has been told; perhaps also the end of the initial events.
 
     gap: upstream is a mirror, and what follows up to the next bookmark is what its own relist found.
+    blank: what the bookmark is written on.
     """
 
     resource_version: int
     initial_events_end: bool = False
     gap: bool = False
+    blank: Blank = field(default=Blank(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,7 +342,7 @@ class EventDecoder:
         columns = () if table.columns in _NOTHING else (Columns(canonical(table.columns)),)
         if type_ not in _OBJECT_EVENTS:
             if type_ == "BOOKMARK" and table.rows:
-                return (*columns, _bookmark(table.rows[0].object))
+                return (*columns, _bookmark(table.rows[0].object, table.rows[0].cells))
             return (Skipped("unknown_type", f"unknown event type {type_[:40]!r}"),)
         if not table.rows or len(table.rows) != 1 or table.rows[0].object in _NOTHING:
             raise WireError("a Table row came without its object", kind="mixed_form")
@@ -398,11 +400,12 @@ class EventDecoder:
             return Skipped("oversize", str(error)[:MESSAGE_CHARACTERS])
 
 
-def _bookmark(raw: bytes | msgspec.Raw) -> Progress:
+def _bookmark(raw: bytes | msgspec.Raw, cells: bytes | msgspec.Raw = b"") -> Progress:
     try:
         mark = _marked(raw).metadata
         notes = mark.annotations or {}
-        return Progress(int(mark.resource_version), notes.get(INITIAL_EVENTS_END) == "true", GAP in notes)
+        blank = Blank(bytes(raw), bytes(cells))
+        return Progress(int(mark.resource_version), notes.get(INITIAL_EVENTS_END) == "true", GAP in notes, blank)
     except ValueError as error:  # msgspec's errors are ValueErrors too
         raise WireError(f"a bookmark without resourceVersion: {error}", kind="bad_line") from error
 

@@ -2,7 +2,7 @@
 
 Clauses are tried by falling ``q``, then in their order; the first that can be served wins. ``as``, ``g`` and
 ``v`` ask for a transformation (Table, PartialObjectMetadata), ``pretty=1`` for indentation; parameters nobody
-knows are ignored.
+knows are ignored. As there, names are told apart by case and quotes are part of a value.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def parse_accept(header: str) -> list[Clause]:
     clauses: list[Clause] = []
     for part in header.split(","):
         media, *parameters = part.split(";")
-        type_, slash, subtype = media.strip().lower().partition("/")
+        type_, slash, subtype = media.strip().partition("/")
         if type_ == "*" and not slash:
             subtype = "*"
         elif not slash or not type_ or not subtype:
@@ -57,7 +57,7 @@ def parse_accept(header: str) -> list[Clause]:
         values: dict[str, str] = {}
         for parameter in parameters:
             name, _, value = parameter.partition("=")
-            name, value = name.strip().lower(), value.strip().strip('"')
+            name, value = name.strip(), value.strip()
             if name == "q":
                 try:
                     quality = float(value)

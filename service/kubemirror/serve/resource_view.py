@@ -106,9 +106,10 @@ def _several(reading: Reading) -> bool:
 
 
 def _cells_of(reading: Reading, printer: Printer, now: float) -> Callable[[Object], list[Any]]:
+    titled = len(printer.definitions)
     if _several(reading):
-        return lambda held: [held.namespace, *printer.cells(held, now)]
-    return lambda held: printer.cells(held, now)
+        return lambda held: [held.namespace, *printer.cells(held, now)[:titled]]
+    return lambda held: printer.cells(held, now)[:titled]
 
 
 def _picked(cells: list[Any], shown: Sequence[int]) -> list[Any]:

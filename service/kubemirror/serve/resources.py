@@ -113,7 +113,7 @@ def chosen(asked: Asked, output: Output | None) -> Output:
     if asked.terminal:
         return Output.TABLE
     for clause in parse_accept(asked.accept):
-        media = f"{clause.type}/{clause.subtype}"
+        media = f"{clause.type}/{clause.subtype}".lower()
         if media in _BY_MEDIA:
             return _BY_MEDIA[media]
         if media == "*/*":

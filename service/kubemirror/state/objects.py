@@ -28,6 +28,13 @@ class Key(NamedTuple):
     name: str
 
 
+class Blank(NamedTuple):
+    """A kind's object with nothing in it and its cells, as upstream's bookmarks carry them; b"" while none came."""
+
+    raw: bytes = b""
+    cells: bytes = b""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Object:
     """One version of one object. Immutable: a change is a new Object.

@@ -37,7 +37,7 @@ from kubemirror.state.events import (
     PhaseChange,
 )
 from kubemirror.state.journal import EVERYTHING, Change, ChangeType, Interest, Journal, Position
-from kubemirror.state.objects import Key, Object
+from kubemirror.state.objects import Blank, Key, Object
 from kubemirror.state.statistics import ReflectorStatistics
 
 # Five minutes, as etcd's default compaction keeps: a reader that was away for less resumes without a list.
@@ -113,6 +113,8 @@ class _Store:
         self.epoch = 0
         self.columns = b""
         self.columns_version = 0
+        self.warning = ""
+        self.blank = Blank()
         self.synced_once = False
         self.phase = Phase.INIT
         self.reason = ""
@@ -206,6 +208,16 @@ class Reader:
     def columns(self) -> bytes:
         """columnDefinitions of the cells, as JSON; b"" where upstream has no Tables."""
         return self._store.columns
+
+    @property
+    def warning(self) -> str:
+        """Upstream's Warning header with this resource, as it came: that its version is deprecated. "" for none."""
+        return self._store.warning
+
+    @property
+    def blank(self) -> Blank:
+        """What upstream writes this resource's bookmarks on; empty until one came."""
+        return self._store.blank
 
     @property
     def columns_version(self) -> int:
@@ -356,6 +368,14 @@ class Writer:
             case _:
                 assert_never(event)
         store.notify()
+
+    def warn(self, warning: str) -> None:
+        """What upstream's Warning header says of the resource, "" for nothing."""
+        self._store.warning = warning
+
+    def learn(self, blank: Blank) -> None:
+        """What a bookmark of upstream's was written on."""
+        self._store.blank = blank
 
     def refresh_cells(self, cells: Mapping[Key, Object]) -> None:
         """Replace objects by equal versions with newer cells, after their columns changed; no journal record.

@@ -14,12 +14,13 @@ from kubemirror.state.catalog import Resource
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document fetched from upstream and kept by its ETag."""
+    """A document fetched from upstream and kept by its ETag. vary: what upstream says its form depends on."""
 
     status: int
     content_type: str
     body: bytes
     etag: str = ""
+    vary: str = ""
 
 
 class Documents(Protocol):

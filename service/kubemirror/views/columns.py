@@ -21,6 +21,7 @@ from kubemirror.views.custom_columns import (
     ColumnDefinition,
     cell_of,
     definitions_of,
+    shown,
 )
 from kubemirror.views.duration import age, human_duration, timestamp
 from kubemirror.views.pods import summary
@@ -43,7 +44,7 @@ class Printer:
 
     def __init__(self, resource: Resource, version: str, definitions: bytes) -> None:
         served = resource.served(version)
-        columns = served.columns if served is not None else ()
+        columns = tuple(shown(served.columns)) if served is not None else ()
         self._computed: list[Callable[[JSON, float], JSON]] | None = None
         self._anew: list[tuple[int, Cell]] = []
         if definitions:
@@ -53,11 +54,15 @@ class Printer:
         elif resource.custom:
             self.definitions = definitions_of(columns)
             self.definitions_json = orjson.dumps([each._asdict() for each in self.definitions])
-            shown = columns or (Column("Age", "date", CREATION_TIMESTAMP),)
-            self._computed = [cell_of(column) for column in shown]
+            self._computed = [cell_of(column) for column in columns]
         else:
             self.definitions = list(_FALLBACK)
             self.definitions_json = orjson.dumps([each._asdict() for each in self.definitions])
+
+    @property
+    def default(self) -> bool:
+        """Whether upstream has no columns of its own for the kind: Name and Created At, as these two alone."""
+        return [each.name for each in self.definitions] == ["Name", "Created At"]
 
     @property
     def ages(self) -> bool:
@@ -67,12 +72,15 @@ class Printer:
         return bool(self._anew) or self.definitions == list(_FALLBACK)
 
     def cells(self, held: Object, now: float) -> list[JSON]:
-        """One cell per column definition; ``now`` is seconds since 1970. A stub's are its name and age."""
+        """One cell per column definition; ``now`` is seconds since 1970. A stub's are its name and age.
+
+        More where upstream printed more, as it does of IPAddresses.
+        """
         if self._computed is not None:
             data = orjson.loads(held.raw)
             return [held.name, *(cell(data, now) for cell in self._computed)]
         printed: list[JSON] = orjson.loads(held.cells) if held.cells else []
-        if len(printed) != len(self.definitions):
+        if len(printed) < len(self.definitions):
             return [self._without_cells(each, held, now) for each in self.definitions]
         whole: JSON = None
 
@@ -83,6 +91,8 @@ class Printer:
             return whole
 
         for index, cell in self._anew:
+            if index == len(printed):
+                continue  # one that was printed without its untitled cell
             printed[index] = cell(held, decoded, printed[index], now)
         return printed
 
@@ -111,6 +121,8 @@ def _ages(
     by_name = {column.name: column for column in columns}
     built_in = {} if resource.custom else BUILT_IN_AGES.get(resource.name, {})
     found: list[tuple[int, Cell]] = []
+    if resource.name == _UNTITLED_AGE and len(definitions) == 2:
+        found.append((2, _created))
     for index, definition in enumerate(definitions):
         column = by_name.get(definition.name)
         if definition.name in built_in:
@@ -169,6 +181,8 @@ def _restarts(held: Object, data: Callable[[], JSON], printed: JSON, now: float)
     return summary(data()).restarts_text(now)
 
 
+# Upstream prints the age of these in a cell more than there are columns.
+_UNTITLED_AGE = "ipaddresses.networking.k8s.io"
 # Columns of built-in resources, beside Age, that tell how long ago something was.
 BUILT_IN_AGES: Mapping[str, Mapping[str, Cell]] = {
     "events": {"Last Seen": _last_seen, "First Seen": _first_seen},

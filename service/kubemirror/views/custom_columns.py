@@ -53,7 +53,7 @@ NAME_DEFINITION = ColumnDefinition("Name", "string", "name", NAME_DESCRIPTION, 0
 
 
 def definitions_of(columns: Sequence[Column]) -> list[ColumnDefinition]:
-    """What upstream's Table of a CR says about its columns: Name, then these (Age where there are none)."""
+    """What upstream's Table of a CR says about the columns that it shows: Name, then these."""
     return [
         NAME_DEFINITION,
         *(
@@ -65,17 +65,29 @@ def definitions_of(columns: Sequence[Column]) -> list[ColumnDefinition]:
                 or f"Custom resource definition column (in JSONPath format): {_braceless(column.json_path)}",
                 column.priority,
             )
-            for column in columns or DEFAULT_COLUMNS
+            for column in columns
         ),
     ]
 
 
+def shown(columns: Sequence[Column]) -> Sequence[Column]:
+    """The columns that upstream prints: Age where there are none, else up to the first whose path does not parse."""
+    if not columns:
+        return DEFAULT_COLUMNS
+    for at, column in enumerate(columns):
+        try:
+            JSONPath(_braceless(column.json_path))
+        except JSONPathError:
+            return columns[:at]
+    return columns
+
+
 def cell_of(column: Column) -> Callable[[JSON, float], JSON]:
-    """A function of (decoded object, seconds since 1970) to the column's cell; None where there is no value."""
-    try:
-        path = JSONPath(_braceless(column.json_path))
-    except JSONPathError:
-        return lambda data, now: None
+    """A function of (decoded object, seconds since 1970) to the column's cell; None where there is no value.
+
+    Raises JSONPathError for a path that does not parse.
+    """
+    path = JSONPath(_braceless(column.json_path))
     type_ = column.type
 
     def cell(data: JSON, now: float) -> JSON:

@@ -69,22 +69,30 @@ async def write(send: Send, answer: Answer, writing: Writing) -> None:
             body = await asyncio.to_thread(to_yaml, body) if len(body) > PIECE_BYTES else to_yaml(body)
             content_type = "application/yaml"
         else:
-            body = msgspec.json.format(body, indent=2) + b"\n"
+            body = msgspec.json.format(body, indent=2)
     elif isinstance(body, Listing) and body.size < WHOLE_BYTES:
         body = body.whole() + b"\n"
     elif isinstance(body, bytes) and not answer.raw:
         body += b"\n"
-    headers.append((b"content-type", content_type.encode()))
+    if content_type:
+        headers.append((b"content-type", content_type.encode()))
     if isinstance(body, Listing):
         await _write_chunks(send, answer.status, headers, body, writing)
         return
-    if writing.gzip and len(body) > GZIP_LEAST_BYTES:
+    if writing.gzip and len(body) > GZIP_LEAST_BYTES and (not answer.raw or _varies(headers)):
         body = await asyncio.to_thread(_compress, body) if len(body) > 4 * GZIP_LEAST_BYTES else _compress(body)
-        headers += [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
+        headers.append((b"content-encoding", b"gzip"))
+        if not answer.raw:
+            headers.append((b"vary", b"Accept-Encoding"))
     if answer.status not in (204, 304):
         headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if writing.head else body})
+
+
+def _varies(headers: Headers) -> bool:
+    """Whether a document that is passed on says that it may be compressed."""
+    return any(name == b"vary" and b"Accept-Encoding" in value for name, value in headers)
 
 
 async def _write_chunks(

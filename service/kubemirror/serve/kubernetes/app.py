@@ -29,7 +29,7 @@ from kubemirror.errors import GoneError, KubemirrorError, NotSyncedError, Select
 from kubemirror.serve import status
 from kubemirror.serve.context import Context
 from kubemirror.serve.kubernetes import reviews, websocket
-from kubemirror.serve.kubernetes.answer import NO_CACHE, Answer, Message, Receive, Scope, Send, warning, write
+from kubemirror.serve.kubernetes.answer import NO_CACHE, Answer, Message, Receive, Scope, Send, write
 from kubemirror.serve.kubernetes.discovery import MEDIA_TYPES, Discovery, unrouted
 from kubemirror.serve.kubernetes.forms import PLAIN, Form, Shape, View, allowed, form_of
 from kubemirror.serve.kubernetes.frames import Frames
@@ -43,7 +43,7 @@ from kubemirror.serve.kubernetes.options import (
     validate_watch,
 )
 from kubemirror.serve.kubernetes.path import GroupPath, PlainPath, ResourcePath, parse_path
-from kubemirror.serve.kubernetes.reads import Reads, Target
+from kubemirror.serve.kubernetes.reads import Reads, Target, warnings
 from kubemirror.serve.kubernetes.request import Request
 from kubemirror.serve.kubernetes.streams import HttpOutput, WebSocketOutput
 from kubemirror.serve.kubernetes.watching import LEAST_SECONDS, Asked, Watch
@@ -60,6 +60,10 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _WATCH_TYPES = f"{JSON};stream=watch, {PROTOBUF};stream=watch"
 _WRITES = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_DOCUMENTS = frozenset({"/version", "/openapi/v2", "/openapi/v3"})
+_QUOTE = '"'
+# Subresources that can only be written: upstream has no such method on their paths.
+_WRITTEN_ONLY = frozenset({"binding", "eviction", "finalize", "token"})
 # Subresources that upstream has beyond those in discovery's list of ours; all need the node or a write.
 _CONNECTS = frozenset({"exec", "attach", "portforward", "proxy", "log", "eviction", "binding", "scale", "token"})
 
@@ -113,8 +117,7 @@ class KubernetesApp:
 
     async def _refuse(self, request: Request, error: KubemirrorError, send: Send) -> None:
         failure = status.from_error(error)
-        warnings = [warning(request.warning)] if request.warning else []
-        answer = Answer(failure.code, failure.body, headers=(NO_CACHE, *failure.headers, *warnings))
+        answer = Answer(failure.code, failure.body, headers=(NO_CACHE, *failure.headers, *request.warnings))
         await write(send, answer, request.error_writing())
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -188,20 +191,31 @@ class KubernetesApp:
                     raise status.no_such_resource()
             case PlainPath("/api" | "/apis"):
                 found = self._discovery.root(request, core=text == "/api")
-            case PlainPath(text) if text == "/version" or text.startswith("/openapi/"):
+            case PlainPath(text) if text in _DOCUMENTS or text.startswith("/openapi/v3/"):
                 found = await self._fetched(request, text)
         if found is None:
-            return _plain_not_found(), Accepted("text/plain")
+            return self._nowhere(text)
         self._check_document_method(request, path)
         return found
 
+    def _nowhere(self, path: str) -> tuple[Answer, Accepted]:
+        """404: a Status below what upstream routes by its parts, else the plain text of a path nobody serves."""
+        match path.split("/")[1:]:
+            case ["version", *_]:
+                raise status.no_such_resource()
+            case ["apis", group, _, _, *_] if group and self._is_builtin(group):
+                raise status.no_such_resource()
+        return _plain_not_found(), Accepted("text/plain")
+
     def _check_document_method(self, request: Request, path: GroupPath | PlainPath) -> None:
+        """405 where upstream looks at the method at all: some documents it gives to any."""
         if request.method == "GET":
             return
-        heads = isinstance(path, PlainPath) and (path.path == "/apis" or path.path.startswith("/openapi/"))
         if isinstance(path, GroupPath):
-            heads = not path.version or self._discovery.is_custom(path.group, path.version)
-        if request.method != "HEAD" or not heads:
+            given = not path.version or self._discovery.is_custom(path.group, path.version)
+        else:
+            given = path.path == "/apis" or path.path.startswith("/openapi/")
+        if not given:
             raise status.method_not_allowed()
 
     async def _fetched(self, request: Request, path: str) -> tuple[Answer, Accepted] | None:
@@ -211,12 +225,22 @@ class KubernetesApp:
         query = request.query_string.decode("latin-1")
         document = await self._context.upstream.fetch(path, query=query, accept=accept)
         headers: list[tuple[bytes, bytes]] = [NO_CACHE]
-        if document.etag:
-            etag = document.etag.encode()
-            headers += [(b"etag", etag), (b"vary", b"Accept")]
-            if request.if_none_match.encode("latin-1") == etag:
-                return Answer(304, b"", document.content_type, headers, raw=True), Accepted(JSON)
-        return Answer(document.status, document.body, document.content_type, headers, raw=True), Accepted(JSON)
+        if document.vary:
+            headers.append((b"vary", document.vary.encode("latin-1")))
+        if not document.etag or document.status != 200:
+            return Answer(document.status, document.body, document.content_type, headers, raw=True), Accepted(JSON)
+        etag = document.etag.encode()
+        headers.append((b"etag", etag))
+        expected = request.query.get("hash", "") if path.startswith("/openapi/v3/") else ""
+        if expected and expected != document.etag.strip('"'):
+            # Whoever names another hash is told where the document with today's is (kube-openapi handler3).
+            headers.append((b"location", f"{path}?hash={document.etag.strip(_QUOTE)}".encode()))
+            return Answer(301, b"", document.content_type, headers, raw=True), Accepted(JSON)
+        if request.if_none_match.encode("latin-1") == etag:
+            return Answer(304, b"", "", headers, raw=True), Accepted(JSON)
+        if expected:
+            headers[0] = (b"cache-control", b"public, immutable")
+        return Answer(200, document.body, document.content_type, headers, raw=True), Accepted(JSON)
 
     # -- resources ----------------------------------------------------------------------------------------
 
@@ -231,7 +255,7 @@ class KubernetesApp:
         if not watch:
             check_timeout(request.query)
         if request.method not in ("GET", "HEAD") and found is not None:
-            self._refuse_write(request, path)
+            self._refuse_write(request, path, found[0].resource)
         attributes = self._attributes(request, path, found, watch=watch)
         decision = await self._authorize(caller, attributes)
         if found is None:
@@ -240,12 +264,12 @@ class KubernetesApp:
         resource = entry.resource
         if not self._in_scope(resource, path):
             return self._unknown(path)
-        request.warning = served.deprecation_warning
+        namespace = (path.namespace or None) if resource.namespaced else None
+        request.warnings = warnings(resource, served, entry.reader(namespace))
         self._check_subresource(resource, path)
         if request.method == "HEAD" and not resource.custom:
             raise status.method_not_allowed()
         accepted, form = self._negotiate(request, resource, path, watch=watch)
-        namespace = (path.namespace or None) if resource.namespaced else None
         reader = self._reader(entry, namespace, caller, attributes)
         self._check_ready(reader)
         view = View(resource, served.name, form, self._printer(resource, served, reader, form))
@@ -314,13 +338,21 @@ class KubernetesApp:
         answer = await reviews.review(self._context.authorizer, caller, path.group, kind, content_type, body)
         return answer, Accepted(JSON)
 
-    def _refuse_write(self, request: Request, path: ResourcePath) -> None:
-        action = _WRITES.get(request.method)
+    def _refuse_write(self, request: Request, path: ResourcePath, resource: Resource) -> None:
+        """405: for built-in resources in other words where the path has no such method upstream either."""
+        action = _WRITES.get(request.method, "")
         if action == "delete" and not path.name:
             action = "deletecollection"
-        fits = action in ("create", "deletecollection") if not path.name else action in ("update", "patch", "delete")
-        if action is None or not fits:
-            raise status.method_not_allowed()
+        if not resource.custom:
+            if path.subresource:
+                fits = action in ("update", "patch")
+            elif path.name:
+                fits = action in ("update", "patch", "delete")
+            else:
+                fits = action in ("create", "deletecollection") and (path.namespace is not None) is resource.namespaced
+                fits = fits and (action, resource.name) != ("deletecollection", "namespaces")
+            if not fits:
+                raise status.method_not_allowed()
         raise status.not_supported(action, path.resource, path.group)
 
     def _unknown(self, path: ResourcePath) -> tuple[Answer, Accepted]:
@@ -340,13 +372,17 @@ class KubernetesApp:
 
     @staticmethod
     def _check_subresource(resource: Resource, path: ResourcePath) -> None:
-        if path.trailing:
+        if path.trailing and not resource.custom:
             raise status.no_such_resource()
+        if path.trailing and not path.name:
+            raise status.not_found(resource.plural, resource.group, "")
         known = resource.subresources_of(path.version)
         if not path.subresource or (path.subresource == "status" and "status" in known):
             return
         if resource.custom and path.subresource not in known:
             raise status.not_found(resource.plural, resource.group, path.name)
+        if path.subresource in _WRITTEN_ONLY:
+            raise status.method_not_allowed()
         if path.subresource in known or path.subresource in _CONNECTS:
             raise status.not_supported("get", f"{resource.plural}/{path.subresource}", resource.group)
         raise status.no_such_resource()

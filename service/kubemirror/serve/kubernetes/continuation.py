@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import msgspec
 
 from kubemirror.serve.status import go_json
+from kubemirror.state.label_selector import go_quote
 from kubemirror.state.objects import Object
 
 NEWEST = -1
@@ -65,13 +66,13 @@ def parse(token: str) -> Continuation:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if text[:1] == b"{":
             raise ValueError(f"continue key is not valid: {error}") from None
-        first = chr(text[0]) if text else ""
+        first = _quoted(text[0]) if text else ""
         fault = (
             f"invalid character '{first}' looking for beginning of value" if first else "unexpected end of JSON input"
         )
         raise ValueError(f"continue key is not valid: {fault}") from None
     if wire.version != "meta.k8s.io/v1":
-        raise ValueError(f'continue key is not valid: server does not recognize this encoded version "{wire.version}"')
+        raise ValueError(f"continue key is not valid: server does not recognize this encoded version {wire.version}")
     if wire.resource_version == 0:
         raise ValueError("continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
     if not wire.start:
@@ -80,6 +81,11 @@ def parse(token: str) -> Continuation:
     if any(segment in ("..", ".") for segment in start.rstrip("\0").split("/")):
         raise ValueError(f"continue key is not valid: {wire.start}")
     return Continuation(NEWEST if wire.resource_version < 0 else wire.resource_version, start)
+
+
+def _quoted(byte: int) -> str:
+    """A byte as Go's JSON decoder shows it: as the character of that number."""
+    return {"'": "\\'", '"': '"'}.get(chr(byte)) or go_quote(chr(byte))[1:-1]
 
 
 def _encode(resource_version: int, start: str) -> str:

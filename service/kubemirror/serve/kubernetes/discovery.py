@@ -72,7 +72,7 @@ class Discovery:
         content_type = f"application/json;g={AGGREGATED_GROUP};v={version};as=APIGroupDiscoveryList"
         headers = ((b"vary", b"Accept"), (b"cache-control", b"public"), (b"etag", etag))
         if request.if_none_match.encode("latin-1") == etag:
-            return Answer(304, b"", content_type, headers, raw=True), accepted
+            return Answer(304, b"", "", headers, raw=True), accepted
         return Answer(200, body, content_type, headers), Accepted(JSON, None, accepted.pretty)
 
     def group(self, request: Request, name: str) -> tuple[Answer, Accepted] | None:

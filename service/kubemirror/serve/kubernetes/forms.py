@@ -8,6 +8,7 @@ items of built-in lists), another served version of a custom resource is a new a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -17,7 +18,7 @@ import orjson
 
 from kubemirror.serve.negotiation import Transform
 from kubemirror.state.catalog import Resource
-from kubemirror.state.objects import Object
+from kubemirror.state.objects import Blank, Object
 from kubemirror.views.columns import Printer
 
 META_VERSIONS = ("v1", "v1beta1")
@@ -136,6 +137,12 @@ class View:
 
     # -- a list ---------------------------------------------------------------------------------------
 
+    def ordered(self, page: list[Object]) -> list[Object]:
+        """The page in the order of this form: upstream's printer of FlowSchemas sorts them as they are tried."""
+        if self.form.shape is not Shape.TABLE or self.resource.name != _FLOW_SCHEMAS:
+            return page
+        return sorted(page, key=_precedence)
+
     def item(self, held: Object, now: float) -> bytes:
         """One element of the list's items, or one of the Table's rows."""
         match self.form.shape:
@@ -160,11 +167,13 @@ class View:
         api_version = self.resource.api_version_of(self.version)
         match self.form.shape:
             case Shape.TABLE:
-                return (
-                    b'{"kind":"Table","apiVersion":"%s","metadata":%s,"columnDefinitions":%s,"rows":['
-                    % (self.form.meta_api_version.encode(), orjson.dumps(metadata), self._definitions),
-                    b"]}",
+                head = b'{"kind":"Table","apiVersion":"%s","metadata":%s,"columnDefinitions":%s,"rows":' % (
+                    self.form.meta_api_version.encode(),
+                    orjson.dumps(metadata),
+                    self._definitions,
                 )
+                # Upstream's printer of kinds that have none of their own starts with no rows at all.
+                return (head + b"null", b"}") if empty and self._printer.default else (head + b"[", b"]}")
             case Shape.METADATA:
                 head = b'{"kind":"PartialObjectMetadataList","apiVersion":"%s","metadata":%s,"items":' % (
                     self.form.meta_api_version.encode(),
@@ -202,29 +211,51 @@ class View:
                 body = self._table(held.resource_version, self._row(held, now), columns=columns)
         return b'{"type":"%s","object":%s}\n' % (type_.encode(), body)
 
-    def bookmark(self, resource_version: int, *, columns: bool, initial_end: bool = False, gap: bool = False) -> bytes:
+    def bookmark(
+        self,
+        resource_version: int,
+        *,
+        columns: bool,
+        blank: Blank = Blank(),  # noqa: B008 - immutable
+        initial_end: bool = False,
+        gap: bool = False,
+    ) -> bytes:
         """A BOOKMARK line; ``initial_end`` ends the initial events of a WatchList.
 
+        blank: what upstream writes the resource's bookmarks on: a Deployment's has a spec and a status too.
         gap: what follows, up to the next bookmark, is the outcome of a stretch that this mirror did not watch.
         """
-        metadata: dict[str, object] = {"resourceVersion": str(resource_version)}
+        metadata: dict[str, str | Mapping[str, str]] = {"resourceVersion": str(resource_version)}
         if initial_end:
             metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
         if gap:
             metadata["annotations"] = {GAP: "true"}
-        if self.form.shape is Shape.OBJECT:
-            kind, api_version = self.resource.kind, self.resource.api_version_of(self.version)
-        else:
-            kind, api_version = "PartialObjectMetadata", self.form.meta_api_version
-        if self.resource.custom and self.form.shape is Shape.OBJECT:
-            body = orjson.dumps({"apiVersion": api_version, "kind": kind, "metadata": dict(sorted(metadata.items()))})
-        else:
-            body = orjson.dumps({"kind": kind, "apiVersion": api_version, "metadata": metadata})
-        if self.form.shape is Shape.TABLE:
-            cells = b",".join(_NO_CELL.get(column.type, b"null") for column in self._printer.definitions)
-            held = b"null" if self.form.include is Include.NONE else body
-            body = self._table(resource_version, b'{"cells":[%s],"object":%s}' % (cells, held), columns=columns)
+        form = self.form
+        whole = form.shape is Shape.OBJECT or (form.shape is Shape.TABLE and form.include is Include.OBJECT)
+        body = self._marked(metadata, blank) if whole else _marked_metadata(metadata, form.meta_api_version)
+        if form.shape is Shape.TABLE:
+            if form.include is Include.NONE and not initial_end:
+                body = b"null"
+            body = self._table(
+                resource_version, b'{"cells":%s,"object":%s}' % (self._blank_cells(blank), body), columns=columns
+            )
         return b'{"type":"BOOKMARK","object":%s}\n' % body
+
+    def _marked(self, metadata: Mapping[str, str | Mapping[str, str]], blank: Blank) -> bytes:
+        """The object that a bookmark carries."""
+        kind, api_version = self.resource.kind, self.resource.api_version_of(self.version)
+        if self.resource.custom:
+            return orjson.dumps({"apiVersion": api_version, "kind": kind, "metadata": dict(sorted(metadata.items()))})
+        body = orjson.dumps({"kind": kind, "apiVersion": api_version, "metadata": metadata})
+        return bytes(body[:-1]) + _beside_metadata(blank.raw) + b"}"
+
+    def _blank_cells(self, blank: Blank) -> bytes:
+        if blank.cells and self.version == self.resource.version:
+            return blank.cells
+        definitions = self._printer.definitions
+        if self.resource.custom:
+            return b'[""%s]' % (b",null" * (len(definitions) - 1))
+        return b"[%s]" % b",".join(_NO_CELL.get(column.type, b"null") for column in definitions)
 
     # -- parts ----------------------------------------------------------------------------------------
 
@@ -246,7 +277,10 @@ class View:
                 included = self.metadata(held)
             case Include.OBJECT:
                 included = self.object(held)
-        return b'{"cells":%s,"object":%s}' % (orjson.dumps(printer.cells(held, now)), included)
+        cells = orjson.dumps(printer.cells(held, now))
+        if self.resource.name == _PODS and (ended := _ended(held.raw)):
+            return b'{"cells":%s,"conditions":[%s],"object":%s}' % (cells, ended, included)
+        return b'{"cells":%s,"object":%s}' % (cells, included)
 
     def _table(self, resource_version: int, row: bytes, *, columns: bool) -> bytes:
         return (
@@ -261,9 +295,16 @@ class View:
 
     def _metadata_of(self, held: Object) -> msgspec.Raw | bytes:
         metadata = _metadata(held.raw).metadata
-        return _in_struct_order(metadata) if self.resource.custom else metadata
+        if self.resource.custom:
+            return _in_struct_order(metadata)
+        return _without_generation(metadata) if self.resource.name == _DAEMON_SETS else metadata
 
 
+_PODS = "pods"
+_FLOW_SCHEMAS = "flowschemas.flowcontrol.apiserver.k8s.io"
+_DAEMON_SETS = "daemonsets.apps"
+# Made by the conversion to v1 from a field of the spec: it is not in metadata that is shown without the object.
+_TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 _NO_CELL = {"string": b'""', "integer": b"0", "number": b"0"}
 
 
@@ -293,6 +334,71 @@ def _reversion(raw: bytes, stored: str, asked: str) -> bytes:
         return _version_prefix(asked) + raw[len(prefix) :]
     fields = _fields(raw)
     fields["apiVersion"] = msgspec.Raw(orjson.dumps(asked))
+    return _encode(fields)
+
+
+def _beside_metadata(raw: bytes) -> bytes:
+    """The members of a blank object that a bookmark does not fill in, each with a comma before it."""
+    if not raw:
+        return b""
+    fields = {name: value for name, value in _fields(raw).items() if name not in ("kind", "apiVersion", "metadata")}
+    return b"".join(b",%s:%s" % (orjson.dumps(name), bytes(value)) for name, value in fields.items())
+
+
+def _marked_metadata(metadata: Mapping[str, str | Mapping[str, str]], api_version: str) -> bytes:
+    return orjson.dumps({"kind": "PartialObjectMetadata", "apiVersion": api_version, "metadata": metadata})
+
+
+class _Precedence(msgspec.Struct, rename="camel"):
+    matching_precedence: int = 0
+
+
+class _Phase(msgspec.Struct):
+    phase: str = ""
+
+
+class _Pod(msgspec.Struct):
+    status: _Phase
+
+
+_pod = msgspec.json.Decoder(_Pod).decode
+# What upstream's printer says of a Pod that will run no more, beside its cells.
+_COMPLETED = {
+    phase: orjson.dumps({"type": "Completed", "status": "True", "reason": phase, "message": message})
+    for phase, message in (
+        ("Succeeded", "The pod has completed successfully."),
+        ("Failed", "The pod failed."),
+    )
+}
+
+
+def _ended(raw: bytes) -> bytes:
+    """The condition of a Pod's row, b"" for one that may run; the bytes are looked at first, for most may."""
+    if b'"phase":"Succeeded"' in raw or b'"phase":"Failed"' in raw:
+        return _COMPLETED.get(_pod(raw).status.phase, b"")
+    return b""
+
+
+class _FlowSchema(msgspec.Struct):
+    spec: _Precedence
+
+
+_flow_schema = msgspec.json.Decoder(_FlowSchema).decode
+
+
+def _precedence(held: Object) -> tuple[int, str]:
+    return _flow_schema(held.raw).spec.matching_precedence, held.name
+
+
+def _without_generation(metadata: msgspec.Raw) -> bytes | msgspec.Raw:
+    fields = _fields(metadata)
+    annotations = _fields(fields.get("annotations", b"{}"))
+    if annotations.pop(_TEMPLATE_GENERATION, None) is None:
+        return metadata
+    if annotations:
+        fields["annotations"] = msgspec.Raw(_encode(annotations))
+    else:
+        del fields["annotations"]
     return _encode(fields)
 
 

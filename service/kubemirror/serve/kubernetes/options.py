@@ -19,15 +19,19 @@ _UINT64 = 1 << 64
 _DURATION_UNITS = frozenset({"ns", "us", "µs", "μs", "ms", "s", "m", "h"})
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 _DIGITS = re.compile(r"[+-]?[0-9]+")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 EXACT = "Exact"
 NOT_OLDER_THAN = "NotOlderThan"
 
 
 def parse_query(query_string: bytes) -> dict[str, str]:
-    """The first value of each parameter."""
+    """The first value of each parameter. What Go's url.ParseQuery finds malformed is as if it were not there."""
+    text = query_string.decode("latin-1")
+    if ";" in text or _BAD_ESCAPE.search(text):
+        text = "&".join(part for part in text.split("&") if ";" not in part and not _BAD_ESCAPE.search(part))
     values: dict[str, str] = {}
-    for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
+    for name, value in parse_qsl(text, keep_blank_values=True):
         values.setdefault(name, value)
     return values
 

@@ -22,7 +22,7 @@ class ResourcePath:
     """A path that names a collection or an object.
 
     namespace: None where the path names none. watch: the deprecated /watch/ prefix.
-    trailing: segments after the subresource (a proxy's path); they make the path unservable here.
+    trailing: segments after the subresource (a proxy's path), or a doubled slash before the name.
     """
 
     group: str
@@ -54,7 +54,7 @@ Path = ResourcePath | GroupPath | PlainPath
 
 
 def segments_of(raw_path: bytes) -> list[str]:
-    """The decoded segments of a raw path, a trailing slash left out.
+    """The decoded segments of a raw path, trailing slashes left out.
 
     Raises StatusError (400) for bytes that are no UTF-8 and for control characters.
     """
@@ -69,7 +69,7 @@ def segments_of(raw_path: bytes) -> list[str]:
         segments.append(segment)
     if segments and segments[0] == "":
         del segments[0]
-    if segments and segments[-1] == "":
+    while segments and segments[-1] == "":
         segments.pop()
     return segments
 

@@ -25,7 +25,7 @@ from kubemirror.serve.kubernetes.options import EXACT, ListOptions, resource_ver
 from kubemirror.serve.kubernetes.rollback import EarlierStates
 from kubemirror.serve.listing import Listing
 from kubemirror.serve.waiting import fresh, resumable
-from kubemirror.state.catalog import Resource
+from kubemirror.state.catalog import Resource, ServedVersion
 from kubemirror.state.events import Phase
 from kubemirror.state.objects import Object
 from kubemirror.state.selectors import Selection
@@ -94,8 +94,11 @@ class Reads:
             if newest and not journal.gap_is_open:
                 validity = self._validity(target, _unmoved(reader))
         inside = target.namespace is not None
+        if token is None:
+            objects = _alone(objects, selection.field.name, target)
         start = _position(objects, token.start, inside_namespace=inside) if token is not None else 0
         page, following = await _page(objects, start, limit, selection)
+        page = target.view.ordered(page)
         more = ""
         remaining = None
         if following < len(objects):
@@ -108,11 +111,8 @@ class Reads:
 
     def headers(self, target: Target) -> Headers:
         """What says how this may be cached, how old it may be, and that its version is deprecated."""
-        headers = [NO_CACHE]
         served = target.resource.served(target.view.version)
-        if served is not None and served.deprecation_warning:
-            headers.append(warning(served.deprecation_warning))
-        return (*headers, *self._freshness(target.reader))
+        return (NO_CACHE, *warnings(target.resource, served, target.reader), *self._freshness(target.reader))
 
     def _freshness(self, reader: Reader) -> list[tuple[bytes, bytes]]:
         if self._context.authoritative:
@@ -131,7 +131,7 @@ class Reads:
         reader, catalog = target.reader, self._context.catalog
 
         def stamp() -> tuple[object, ...]:
-            return catalog.version, reader.phase, reader.epoch, reader.columns_version
+            return catalog.version, reader.phase, reader.epoch, reader.columns_version, reader.warning
 
         made = stamp()
         ages = target.view.form.shape is Shape.TABLE and target.view.printer is not None and target.view.printer.ages
@@ -184,6 +184,13 @@ class Reads:
         return False
 
 
+def warnings(resource: Resource, served: ServedVersion | None, reader: Reader | None) -> Headers:
+    """That the version is deprecated: definitions say so of custom resources, upstream itself of its own."""
+    if resource.custom:
+        return (warning(served.deprecation_warning),) if served is not None and served.deprecation_warning else ()
+    return ((b"warning", reader.warning.encode("latin-1")),) if reader is not None and reader.warning else ()
+
+
 def _unmoved(reader: Reader) -> Callable[[], bool]:
     """Whether a list made now would be made again: it tells the store's resourceVersion, so the store's version."""
     made = reader.version(), reader.resource_version
@@ -200,6 +207,14 @@ def _token(options: ListOptions) -> Continuation | None:
     if options.resource_version not in ("", "0"):
         raise status.bad_request("specifying resource version is not allowed when using continue")
     return token
+
+
+def _alone(objects: tuple[Object, ...], name: str | None, target: Target) -> tuple[Object, ...]:
+    """The one object that a field selector names: upstream looks at no other, so no page can follow."""
+    if name is None or (target.namespace is None and target.resource.namespaced):
+        return objects
+    at = _position(objects, name, inside_namespace=True)
+    return objects[at : at + 1]
 
 
 def _position(objects: tuple[Object, ...], start: str, *, inside_namespace: bool) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from kubemirror.serve.kubernetes.answer import Scope, Writing
+from kubemirror.serve.kubernetes.answer import Headers, Scope, Writing
 from kubemirror.serve.kubernetes.options import parse_query
 from kubemirror.serve.negotiation import JSON, YAML, negotiate
 from kubemirror.serve.variant import PEOPLES_AGENTS
@@ -16,14 +16,14 @@ _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 
 @dataclass
 class Request:
-    """headers: names in lower case, the first of repeated ones. warning: told with any answer, "" for none."""
+    """headers: names in lower case, the first of repeated ones. warnings: headers of any answer, errors included."""
 
     method: str
     raw_path: bytes
     query_string: bytes
     headers: Mapping[bytes, bytes]
     peer: tuple[str, int] | None
-    warning: str = ""
+    warnings: Headers = ()
 
     @classmethod
     def of(cls, scope: Scope) -> Request:
@@ -68,7 +68,7 @@ class Request:
             # Browsers and command line tools get indented answers (apiserver responsewriters/writers.go).
             pretty = pretty or self.headers.get(b"user-agent", b"").decode("latin-1").startswith(PEOPLES_AGENTS)
         encodings = self.headers.get(b"accept-encoding", b"").decode("latin-1")
-        gzip = any(part.split(";", 1)[0].strip() == "gzip" for part in encodings.split(","))
+        gzip = any(part.strip() == "gzip" for part in encodings.split(","))  # upstream knows it without a q only
         return Writing(head=self.method == "HEAD", gzip=gzip, pretty=pretty, yaml=yaml)
 
     def error_writing(self) -> Writing:

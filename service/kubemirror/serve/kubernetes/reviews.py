@@ -23,8 +23,8 @@ from kubemirror.access.authorizer import (
 )
 from kubemirror.serve.kubernetes import protobuf
 from kubemirror.serve.kubernetes.answer import Answer
-from kubemirror.serve.negotiation import JSON, PROTOBUF
-from kubemirror.serve.status import StatusError, bad_request
+from kubemirror.serve.negotiation import JSON, PROTOBUF, YAML
+from kubemirror.serve.status import StatusError, bad_request, go_json
 
 READ_ONLY = "read-only mirror"
 READ_VERBS = ("get", "list", "watch")
@@ -38,6 +38,7 @@ _ATTRIBUTES = (
     (1, "resourceAttributes", ("namespace", "verb", "group", "version", "resource", "subresource", "name")),
     (2, "nonResourceAttributes", ("path", "verb")),
 )
+_SELECTORS = ("fieldSelector", "labelSelector")
 # A review is a few hundred bytes; upstream's own limit is 3 MiB.
 MOST_BYTES = 64 * 1024
 
@@ -51,8 +52,10 @@ async def review(
     match kind:
         case "SelfSubjectAccessReview":
             status = await _access(authorizer, caller, spec)
-            answer = {**head, "metadata": {}, "spec": spec, "status": status}
+            answer = {**head, "metadata": {}, "spec": _typed(spec), "status": status}
         case "SelfSubjectRulesReview":
+            if not _text(spec, "namespace"):
+                raise bad_request("no namespace on request")
             status = await _rules(authorizer, caller, _text(spec, "namespace"))
             answer = {**head, "metadata": {}, "spec": {}, "status": status}
         case _:
@@ -70,13 +73,17 @@ def _spec(kind: str, content_type: str, body: bytes) -> dict[str, Any]:
         except ValueError as error:
             raise bad_request(f"the body of the request is not protobuf: {error}") from error
     if media not in ("", JSON):
+        types = f"{JSON}, {YAML}, {PROTOBUF}"
         raise StatusError(
             415,
             "UnsupportedMediaType",
-            f"the body of the request was in an unknown format - accepted media types include: {JSON}, {PROTOBUF}",
+            f"the body of the request was in an unknown format - accepted media types include: {types}",
         )
+    if not body:
+        fault = "couldn't get version/kind; json parse error: unexpected end of JSON input (<empty>)"
+        raise bad_request(f"the object provided is unrecognized (must be of type {kind}): {fault}")
     try:
-        document = orjson.loads(body or b"{}")
+        document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise bad_request(f"the body of the request is not JSON: {error}") from error
     spec = document.get("spec") if isinstance(document, dict) else None
@@ -112,15 +119,42 @@ async def _access(authorizer: Authorizer, caller: Caller, spec: dict[str, Any]) 
         verb = _text(path, "verb")
         attributes = PathAttributes(verb, _text(path, "path"))
     else:
-        raise StatusError(
-            422,
-            "Invalid",
-            'SelfSubjectAccessReview.authorization.k8s.io "" is invalid: spec.resourceAttributes: Invalid value: '
-            "exactly one of nonResourceAttributes or resourceAttributes must be specified",
-        )
+        raise _not_one(spec)
     if verb not in READ_VERBS:
         return {"allowed": False, "denied": True, "reason": READ_ONLY}
     return _status(await authorizer.authorize(caller, attributes))
+
+
+def _typed(spec: dict[str, Any]) -> dict[str, Any]:
+    """The spec as upstream repeats it: the fields it knows, in its order, without what is empty."""
+    typed: dict[str, Any] = {}
+    for _, name, names in _ATTRIBUTES:
+        given = spec.get(name)
+        if isinstance(given, dict):
+            kept = {field: _text(given, field) for field in names if _text(given, field)}
+            typed[name] = kept | {field: given[field] for field in _SELECTORS if given.get(field)}
+    return typed
+
+
+def _not_one(spec: dict[str, Any]) -> StatusError:
+    """422 for a review that asks about nothing, or about two things."""
+    path = spec.get("nonResourceAttributes")
+    if isinstance(path, dict):
+        field = "spec.nonResourceAttributes"
+        given = go_json({"Path": _text(path, "path"), "Verb": _text(path, "verb")}).decode()
+        fault = f"Invalid value: {given}: cannot be specified in combination with resourceAttributes"
+    else:
+        field = "spec.resourceAttributes"
+        fault = "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified"
+    return StatusError(
+        422,
+        "Invalid",
+        f'.authorization.k8s.io "" is invalid: {field}: {fault}',
+        {
+            "group": "authorization.k8s.io",
+            "causes": [{"reason": "FieldValueInvalid", "message": fault, "field": field}],
+        },
+    )
 
 
 def _status(decision: Decision) -> dict[str, Any]:

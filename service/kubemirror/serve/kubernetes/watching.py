@@ -200,8 +200,7 @@ class Watch:
                 if output.gone:
                     return
         if self._asked.bookmarks:
-            lines.append(view.bookmark(snapshot.resource_version, initial_end=True, columns=self._first))
-            self._first = False
+            lines.append(self._bookmark(snapshot.resource_version, initial_end=True))
         await self._send(output, lines)
 
     async def _tell_changes(self, output: Output) -> bool:
@@ -246,13 +245,10 @@ class Watch:
         left, self._gap = self._gap, entered
         if not self._asked.bookmarks:
             return
-        view = self._asked.view
         if left is not None and left.high is not None and left.low >= self._ahead:
-            lines.append(view.bookmark(left.high, columns=self._first))
-            self._first = False
+            lines.append(self._bookmark(left.high))
         if entered is not None and entered.low >= self._ahead:
-            lines.append(view.bookmark(entered.low, gap=True, columns=self._first))
-            self._first = False
+            lines.append(self._bookmark(entered.low, gap=True))
 
     def _type(self, change: Change) -> str | None:
         """How this reader hears a change, or None."""
@@ -278,9 +274,15 @@ class Watch:
         journal = self._asked.reader.journal
         if self._gap is not None or journal.resource_version < self._ahead or journal.inside_gap(resource_version):
             return  # a promise that could not be kept: the mirror is not there yet, or a relist is still being told
-        line = self._asked.view.bookmark(resource_version, columns=self._first)
-        self._first = False
+        line = self._bookmark(resource_version)
         await self._send(output, [line])
+
+    def _bookmark(self, resource_version: int, *, initial_end: bool = False, gap: bool = False) -> bytes:
+        columns, self._first = self._first, False
+        blank = self._asked.reader.blank
+        return self._asked.view.bookmark(
+            resource_version, columns=columns, blank=blank, initial_end=initial_end, gap=gap
+        )
 
     async def _send(self, output: Output, lines: list[bytes]) -> None:
         if lines:
