@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from functools import partial
 
 import structlog
 
@@ -51,12 +50,9 @@ async def answer(
             wall=time.time,
         )
         server = Server(application(context), context, listening, tls)
-        for name, part in {
-            "loop": context.lag.run,
-            "pressure": Pressure(context).run,
-            "collector": partial(collect_after_sync, context),
-        }.items():
-            tasks[name] = asyncio.create_task(part(), name=name)
+        tasks["loop"] = asyncio.create_task(context.lag.run(), name="loop")
+        tasks["pressure"] = asyncio.create_task(Pressure(context).run(), name="pressure")
+        tasks["collector"] = asyncio.create_task(collect_after_sync(context), name="collector")
         await live(context, server, tasks)
     finally:
         listening.close()
