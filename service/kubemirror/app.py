@@ -20,6 +20,7 @@ import structlog
 import uvloop
 
 from kubemirror.errors import ConfigError
+from kubemirror.heap import give_large_buffers_back
 from kubemirror.kube.connection import Connection
 from kubemirror.kube.mirror import Mirror
 from kubemirror.kube.upstream import ApiServer
@@ -37,6 +38,7 @@ log = structlog.get_logger()
 def serve(settings: Settings) -> int:
     """Mirror and serve until told to stop; the exit code. Raises ConfigError for what cannot work."""
     check(settings)
+    give_large_buffers_back()
     logging = Logging(format_=settings.log_format, level=settings.log_level)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
