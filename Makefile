@@ -41,14 +41,15 @@ soak: $(READY) tools  ## Simulations, real days and clients at length (KUBEMIRRO
 	@$(BIN)/python -m tests.cluster build --earlier
 	@KUBEMIRROR_EARLIER=kubectl-1.26 $(BIN)/pytest tests/kubectl $(ARGS)
 
-bench: $(READY)  ## Measure speed and memory; writes docs/performance.md
+bench: $(READY) tools  ## Measure speed and memory beside others' (VERSION_RS=binary); writes docs/performance.md
 	@$(BIN)/python -m bench $(ARGS)
 
 docs: $(READY)  ## Write what docs/ repeats from the code
 	@$(BIN)/python tools/settings_table.py
 
-tools: $(READY)  ## Fetch or build what tests run and pip has not: promtool, a Kubernetes control plane
-	@tools/promtool.sh $(CACHE)/bin
+tools: $(READY)  ## Fetch or build what tests run and pip has not: promtool, wrk, a Kubernetes control plane
+	@tools/unpack.sh $(CACHE) promtool "tests need it to judge /metrics" prometheus
+	@tools/unpack.sh $(CACHE) wrk "the bench loads servers with it" wrk libluajit-5.1-2
 	@$(BIN)/python -m tests.cluster build
 
 lock:  ## Resolve pyproject.toml anew into requirements/

@@ -1,4 +1,4 @@
-"""``python -m bench``: one run, one table. See docs/performance.md for what the rows mean."""
+"""``python -m bench``: one run, two tables. See docs/performance.md for what the rows mean."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import measures, report
+from bench import beside, measures, report
+from bench.contenders import find_version_rs
+from bench.isolation import isolate
 from bench.objects import OBJECT_BYTES
 from bench.processes import cores
 
@@ -23,39 +25,52 @@ def _shape(text: str) -> tuple[int, int]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--only", choices=("beside", "alone"), help="one of the two tables")
+    parser.add_argument(
+        "--sizes",
+        type=int,
+        nargs="+",
+        default=[1_000, 10_000],
+        help="beside: Deployments of the real API server that the mirror and the others read from",
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="alternating rounds of each row")
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of one round of requests")
     parser.add_argument(
         "--objects",
         type=_shape,
         nargs="+",
         metavar="COUNT:BYTES",
         default=[(10_000, OBJECT_BYTES), (100_000, _MANY_BYTES)],
-        help="Deployments of the API server, a mirror each; events and requests are measured with the first",
+        help="alone: Deployments of the demo API server, a mirror each; events are measured with the first",
     )
-    parser.add_argument("--rounds", type=int, default=3, help="alternating rounds of each request row")
-    parser.add_argument("--seconds", type=float, default=4.0, help="length of one round")
     parser.add_argument("--output", type=Path, default=_ROOT / ".bench", help="folder for bench.json and the logs")
     parser.add_argument("--no-document", action="store_true", help="leave docs/performance.md as it is")
     arguments = parser.parse_args()
     where = cores()
     if not where.apart:
         print("one core only: load and mirror share it, and no figure is worth much", file=sys.stderr)
+    told = report.Report()
     with tempfile.TemporaryDirectory(prefix="kubemirror-bench-") as folder:
-        run = measures.Run(
-            where,
-            Path(folder),
-            detailed=arguments.objects[0][0],
-            rounds=arguments.rounds,
-            load_seconds=arguments.seconds,
-        )
-        unit = measures.json_pass(run)
-        run.row("json pass: loads + dumps of one 4.6 kB Deployment", unit, "µs", note="the yardstick")
-        empty = measures.empty_mirror(run)
-        for objects, object_bytes in arguments.objects:
-            measures.sync(run, objects, object_bytes, empty, unit=unit)
-    print("\n" + report.text(run.rows))
-    document = None if arguments.no_document else _ROOT / "docs" / "performance.md"
-    report.write(run.rows, folder=arguments.output, document=document)
-    return 1 if any(row.reached is False for row in run.rows) else 0
+        if arguments.only != "alone":
+            open_ = isolate()
+            program, told.missing = find_version_rs()
+            if program is not None and open_:
+                # It listens on all addresses at a fixed port.
+                program, told.missing = None, f"version-rs was not run where others could reach it: {open_}"
+            run = beside.Run(where, Path(folder), program, rounds=arguments.rounds, seconds=arguments.seconds)
+            beside.measure(run, arguments.sizes)
+            told.beside = run.rows
+        if arguments.only != "beside":
+            alone = measures.Run(where, Path(folder), detailed=arguments.objects[0][0], rounds=arguments.rounds)
+            unit = measures.json_pass(alone)
+            alone.row("json pass: loads + dumps of one 4.6 kB Deployment", unit, "µs", note="the yardstick")
+            empty = measures.empty_mirror(alone)
+            for objects, object_bytes in arguments.objects:
+                measures.sync(alone, objects, object_bytes, empty, unit=unit)
+            told.alone = alone.rows
+    print("\n" + told.text())
+    told.write(folder=arguments.output, document=None if arguments.no_document else _ROOT / "docs" / "performance.md")
+    return 1 if told.missed else 0
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from bench.processes import Cores, Process, python, running, wait_until
 _FILL_SECONDS = 300.0
 _SYNC_SECONDS = 120.0
 # What only the development lock brings stays out, as in the image: structlog loads rich where it finds it.
-_START = "import sys; sys.modules['rich'] = None; from kubemirror.__main__ import main; sys.exit(main())"
+START = "import sys; sys.modules['rich'] = None; from kubemirror.__main__ import main; sys.exit(main())"
 # Often enough for 1 % of a second's sync, seldom enough to cost the mirror less than 1 % of its core.
 _POLL_SECONDS = 0.05
 
@@ -80,7 +80,7 @@ def upstream(objects: int, object_bytes: int, *, cores: Cores, folder: Path) -> 
 def mirror(of: Upstream, *, cores: Cores, folder: Path, name: str = "mirror", wait: bool = True) -> Iterator[Mirror]:
     """The mirror of ``of``. wait: until it is ready; otherwise seconds and CPU are those until it listened."""
     command = python(
-        *("-c", _START, "serve", "--kubeconfig", str(of.kubeconfig), "--port", "0", "--log-level", "warning"),
+        *("-c", START, "serve", "--kubeconfig", str(of.kubeconfig), "--port", "0", "--log-level", "warning"),
         *("--shutdown-delay-seconds", "0"),
     )
     start = time.perf_counter()

@@ -7,6 +7,8 @@ from typing import Any
 
 # With managedFields of two managers (apply, and the controller's status): nearly half of the bytes, as in life.
 OBJECT_BYTES = 4600
+# A hundred Deployments a namespace of 10,000 in all.
+NAMESPACES = 100
 
 JSON = dict[str, Any]
 
@@ -63,7 +65,7 @@ def _container(name: str, image: str) -> JSON:
 
 def deployment(index: int) -> JSON:
     """The ``index``-th Deployment, padded by an annotation to OBJECT_BYTES of compact JSON."""
-    name, namespace = f"service-{index:06}", f"team-{index % 50:02}"
+    name, namespace = f"service-{index:06}", f"team-{index % NAMESPACES:02}"
     labels = {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": f"product-{index % 20}"}
     at = f"2026-{index % 12 + 1:02}-{index % 28 + 1:02}T{index % 24:02}:00:00Z"
     spec: JSON = {

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,12 +35,50 @@ def cores() -> Cores:
     return Cores(frozenset(available[-1:]), frozenset(available[:-1]))
 
 
-class Process:
+class Observed:
+    """A running process, looked at from outside."""
+
+    def __init__(self, name: str, pid: int) -> None:
+        self.name = name
+        self.pid = pid
+
+    def cpu_seconds(self) -> float:
+        """CPU time used so far by all of its threads, in seconds (nanosecond counters of the scheduler)."""
+        total = 0
+        for task in self._threads():
+            with contextlib.suppress(FileNotFoundError):  # a thread may end while we look
+                total += int((task / "schedstat").read_text().split()[0])
+        return total / 1e9
+
+    def resident_bytes(self) -> int:
+        """Resident memory."""
+        return self._status("VmRSS")
+
+    def peak_bytes(self) -> int:
+        """The most it has been resident with."""
+        return self._status("VmHWM")
+
+    def move(self, cores: frozenset[int]) -> None:
+        """Run all of its threads, and those they start, on ``cores``."""
+        for task in self._threads():
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(int(task.name), cores)
+
+    def _threads(self) -> Iterator[Path]:
+        return Path(f"/proc/{self.pid}/task").iterdir()
+
+    def _status(self, field: str) -> int:
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith(field + ":"):
+                return int(line.split()[1]) * 1024
+        raise RuntimeError(f"{self.name}: /proc tells no {field}")
+
+
+class Process(Observed):
     """One child process; its first line of standard output is read on request."""
 
     def __init__(self, name: str, child: subprocess.Popen[bytes], log: Path) -> None:
-        self.name = name
-        self.pid = child.pid
+        super().__init__(name, child.pid)
         self._child = child
         self._log = log
 
@@ -59,49 +97,40 @@ class Process:
         if status is not None:
             raise RuntimeError(f"{self.name} ended with status {status}:\n{self.tail()}")
 
-    def cpu_seconds(self) -> float:
-        """CPU time used so far by all of its threads, in seconds (nanosecond counters of the scheduler)."""
-        total = 0
-        for task in Path(f"/proc/{self.pid}/task").iterdir():
-            with contextlib.suppress(FileNotFoundError):  # a thread may end while we look
-                total += int((task / "schedstat").read_text().split()[0])
-        return total / 1e9
-
-    def resident_bytes(self) -> int:
-        """Resident memory."""
-        return self._status("VmRSS")
-
-    def peak_bytes(self) -> int:
-        """The most it has been resident with."""
-        return self._status("VmHWM")
-
     def tail(self) -> str:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
 
-    def _status(self, field: str) -> int:
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith(field + ":"):
-                return int(line.split()[1]) * 1024
-        raise RuntimeError(f"{self.name}: /proc tells no {field}")
+
+@contextlib.contextmanager
+def starting_on(cores: frozenset[int]) -> Iterator[None]:
+    """What is started meanwhile runs on ``cores``, from its first instruction on."""
+    ours = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, ours)
 
 
 @contextlib.contextmanager
-def running(name: str, command: Sequence[str], *, on: frozenset[int], folder: Path) -> Iterator[Process]:
-    """A child on the cores ``on``, its log in ``folder``; ended on the way out."""
+def running(
+    name: str,
+    command: Sequence[str],
+    *,
+    on: frozenset[int],
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Process]:
+    """A child on the cores ``on``, its log in ``folder``; ended on the way out. environment: beside ours."""
     log = folder / f"{name}.log"
-    ours = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, on)  # the child inherits it, from its first instruction on
-    try:
-        with log.open("wb") as errors:
-            child = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env=_environment(),
-            )
-    finally:
-        os.sched_setaffinity(0, ours)
+    with starting_on(on), log.open("wb") as errors:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=_environment() | dict(environment or {}),
+        )
     try:
         yield Process(name, child, log)
     finally:

@@ -1,48 +1,70 @@
-"""The run as a text table, as JSON, and as the part of docs/performance.md between its two markers."""
+"""The run as text tables, as JSON, and as the parts of docs/performance.md between their markers."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from bench.measures import Row
+from bench import beside, measures
+from bench.figures import Figure, number
 
-BEGIN, END = "<!-- measured by `make bench`: begin -->", "<!-- end -->"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.1f}" if abs(value) >= 10 else f"{value:,.2f}"
-
-
-def _goal(row: Row) -> str:
-    if row.goal is None:
-        return ""
-    return f"{'≥' if row.at_least else '≤'} {_number(row.goal)} {'reached' if row.reached else 'MISSED'}"
+BEGIN, END = "<!-- {} measured by `make bench`: begin -->", "<!-- {} end -->"
+_BESIDE = ("what", "kubemirror", "beside it", "ratio", "goal", "how")
+_ALONE = ("what", "measured", "goal", "beside it")
 
 
-def _cells(row: Row) -> tuple[str, str, str, str]:
-    return row.name, f"{_number(row.value)} {row.unit}".rstrip(), _goal(row), row.note
+@dataclass(slots=True)
+class Report:
+    """The rows of one run; a table that was not taken is None, and its old figures stay.
 
+    missing: who could not run, and why.
+    """
 
-def text(rows: list[Row]) -> str:
-    """Aligned columns for a terminal."""
-    table = [("what", "measured", "goal", "beside it"), *map(_cells, rows)]
-    widths = [max(len(line[column]) for line in table) for column in range(4)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table
-    )
+    beside: list[beside.Row] | None = None
+    alone: list[measures.Row] | None = None
+    missing: str = ""
 
+    def _tables(self) -> dict[str, list[tuple[str, ...]]]:
+        tables: dict[str, list[tuple[str, ...]]] = {}
+        if self.beside is not None:
+            tables["beside others"] = [_BESIDE, *map(_beside, self.beside)]
+        if self.alone is not None:
+            tables["alone"] = [_ALONE, *map(_alone, self.alone)]
+        return tables
 
-def markdown(rows: list[Row]) -> str:
-    """The same as a Markdown table, with where and when it was taken."""
-    lines = [f"Taken {datetime.now(UTC):%Y-%m-%d} on {machine()}.", "", "| what | measured | goal | beside it |"]
-    lines += ["| --- | --- | --- | --- |", *("| " + " | ".join(_cells(row)) + " |" for row in rows)]
-    return "\n".join(lines)
+    @property
+    def missed(self) -> bool:
+        """Whether a goal was."""
+        rows: list[beside.Row | measures.Row] = [*(self.beside or ()), *(self.alone or ())]
+        return any(row.reached is False for row in rows)
+
+    def text(self) -> str:
+        """Aligned columns for a terminal."""
+        tables = ["\n".join(_aligned(table)) for table in self._tables().values()]
+        return "\n\n".join([*tables, self.missing] if self.missing else tables)
+
+    def write(self, *, folder: Path, document: Path | None) -> None:
+        """bench.json into ``folder``, and each table into ``document`` between its markers."""
+        folder.mkdir(parents=True, exist_ok=True)
+        told: dict[str, Any] = {"machine": machine()}
+        if self.beside is not None:
+            told["beside"] = [_json(row) | {"ratio": row.ratio} for row in self.beside]
+            told["missing"] = self.missing
+        if self.alone is not None:
+            told["alone"] = [_json(row) for row in self.alone]
+        (folder / "bench.json").write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+        if document is not None:
+            text = document.read_text()
+            for name, table in self._tables().items():
+                text = _placed(text, name, _markdown(table, self.missing if name == "beside others" else ""))
+            document.write_text(text)
 
 
 def machine() -> str:
@@ -52,14 +74,48 @@ def machine() -> str:
     return f"{cores} cores ({platform.machine()}), CPython {platform.python_version()}, {libraries}"
 
 
-def write(rows: list[Row], *, folder: Path, document: Path | None) -> None:
-    """bench.json into ``folder``, and the table into ``document`` between its markers."""
-    folder.mkdir(parents=True, exist_ok=True)
-    told = {"machine": machine(), "rows": [asdict(row) | {"reached": row.reached} for row in rows]}
-    (folder / "bench.json").write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
-    if document is not None:
-        before, _, rest = document.read_text().partition(BEGIN)
-        _, found, after = rest.partition(END)
-        if not found:
-            raise RuntimeError(f"{document} has lost the markers {BEGIN} and {END}")
-        document.write_text(f"{before}{BEGIN}\n{markdown(rows)}\n{END}{after}")
+def _beside(row: beside.Row) -> tuple[str, ...]:
+    theirs = f"{row.other}: {_spread(row.theirs, row.unit) if row.theirs is not None else 'not run'}"
+    ratio = number(row.ratio) if row.ratio is not None else ""
+    return row.name, _spread(row.ours, row.unit), theirs, ratio, _goal(row), row.note
+
+
+def _alone(row: measures.Row) -> tuple[str, ...]:
+    return row.name, f"{number(row.value)} {row.unit}".rstrip(), _goal(row), row.note
+
+
+def _spread(figure: Figure, unit: str) -> str:
+    spread = f" ±{figure.spread:.0%}" if len(figure.rounds) > 1 else ""
+    return f"{number(figure.median)} {unit}{spread}"
+
+
+def _goal(row: beside.Row | measures.Row) -> str:
+    if row.goal is None:
+        return ""
+    said = "" if row.reached is None else " reached" if row.reached else " MISSED"
+    return f"{'≥' if row.at_least else '≤'} {number(row.goal)}{said}"
+
+
+def _json(row: beside.Row | measures.Row) -> dict[str, Any]:
+    return asdict(row) | {"reached": row.reached}
+
+
+def _aligned(table: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
+
+
+def _markdown(table: Sequence[tuple[str, ...]], missing: str) -> str:
+    head, *rows = ("| " + " | ".join(line) + " |" for line in table)
+    taken = f"Taken {datetime.now(UTC):%Y-%m-%d} on {machine()}."
+    said = ["", missing] if missing else []
+    return "\n".join([taken, "", head, "|" + " --- |" * len(table[0]), *rows, *said])
+
+
+def _placed(text: str, name: str, table: str) -> str:
+    begin, end = BEGIN.format(name), END.format(name)
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise RuntimeError(f"the document has lost the markers {begin} and {end}")
+    return f"{before}{begin}\n{table}\n{end}{after}"

@@ -7,6 +7,7 @@ A flag wins over its variable, a variable over the default. All are printed at s
 from __future__ import annotations
 
 from enum import StrEnum
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
@@ -139,3 +140,11 @@ class Settings(BaseSettings):
         "auto", pattern="^(auto|text|json)$", description="text for people (default on a terminal), json for machines."
     )
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level that is logged.")
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine can reach ``host``."""
+        try:
+            return self.host.lower() == "localhost" or ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return False

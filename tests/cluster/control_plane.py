@@ -16,7 +16,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -74,12 +74,15 @@ class ControlPlane:
     """``with ControlPlane() as plane``; or ``start()`` and ``stop()``.
 
     folder: where certificates, data and logs are; a temporary one unless given. full: with controllers, scheduler and
-    a fake node. leash: whether the processes die with us (they then never outlive a killed test run).
+    a fake node. leash: whether the processes die with us (they then never outlive a killed test run). audit: whether
+    the API server logs its requests, which costs it time. flags: more of the API server's.
     """
 
     full: bool = False
     folder: Path | None = None
     leash: bool = True
+    audit: bool = True
+    flags: Sequence[str] = ()
     processes: dict[str, Process] = field(default_factory=dict)
     port: int = 0
     _etcd_ports: tuple[int, int] = (0, 0)
@@ -185,11 +188,15 @@ class ControlPlane:
             "--authorization-mode=RBAC",
             "--service-cluster-ip-range=10.0.0.0/24",
             "--allow-privileged",
-            f"--audit-policy-file={home / 'audit.json'}",
-            f"--audit-log-path={home / 'audit.log'}",
             # Filling a cluster asks for more at once than the defaults let in.
             "--max-requests-inflight=3000",
             "--max-mutating-requests-inflight=2000",
+            *(
+                (f"--audit-policy-file={home / 'audit.json'}", f"--audit-log-path={home / 'audit.log'}")
+                if self.audit
+                else ()
+            ),
+            *self.flags,
         )
 
     def end_process(self, name: str, *, kill: bool = False) -> None:

@@ -10,8 +10,9 @@ import trustme
 import yaml
 
 from kubemirror.__main__ import main
-from kubemirror.app import check, printable
+from kubemirror.app import check
 from kubemirror.errors import ConfigError
+from kubemirror.front import printable
 from kubemirror.settings import Access, Settings
 
 

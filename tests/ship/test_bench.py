@@ -1,35 +1,47 @@
-"""`make bench` works: a small run measures every row and writes its table where it was told to."""
+"""`make bench` works: a small run measures every row and writes its tables where it was told to."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bench.contenders import find_version_rs
 from bench.report import BEGIN, END
 from tests.ship.repository import ROOT
 
+DOCUMENT = ROOT / "docs" / "performance.md"
 
-@pytest.mark.timeout(180)
-def test_a_small_run_measures_every_row(tmp_path: Path) -> None:
-    before = (ROOT / "docs" / "performance.md").read_text()
-    command = [sys.executable, "-m", "bench", "--objects", "1000", "--rounds", "1", "--seconds", "0.3"]
 
+def bench(*arguments: str, into: Path) -> dict[str, Any]:
+    """What a run measured; the document is left alone."""
+    before = DOCUMENT.read_text()
     done = subprocess.run(
-        [*command, "--no-document", "--output", str(tmp_path)],
+        [sys.executable, "-m", "bench", "--rounds", "1", "--no-document", "--output", str(into), *arguments],
         check=False,
         cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name != "VERSION_RS"},
         capture_output=True,
         text=True,
         timeout=170,
     )
+    said = done.stdout + done.stderr
+    assert "Traceback" not in said, said
+    assert DOCUMENT.read_text() == before
+    told: dict[str, Any] = json.loads((into / "bench.json").read_text())
+    return told | {"said": said}
 
-    told = done.stdout + done.stderr
-    assert "Traceback" not in told, told
-    rows = {row["name"]: row for row in json.loads((tmp_path / "bench.json").read_text())["rows"]}
+
+@pytest.mark.timeout(180)
+def test_a_small_run_on_its_own_measures_every_row(tmp_path: Path) -> None:
+    told = bench("--only", "alone", "--objects", "1000", into=tmp_path)
+    rows = {row["name"]: row for row in told["alone"]}
+
     assert {name.partition(":")[0] for name in rows} >= {
         "json pass",
         "empty mirror",
@@ -41,10 +53,44 @@ def test_a_small_run_measures_every_row(tmp_path: Path) -> None:
     }
     # The difference of two runs is noise at this size; everything else is there to be measured.
     assert {name for name, row in rows.items() if not row["value"] > 0} <= {"sync of 1,000: CPU per object"}
-    assert (ROOT / "docs" / "performance.md").read_text() == before
 
 
-def test_the_document_has_a_place_for_the_table() -> None:
-    text = (ROOT / "docs" / "performance.md").read_text()
+@pytest.mark.timeout(180)
+def test_a_small_run_beside_a_real_api_server_measures_every_row(tmp_path: Path) -> None:
+    told = bench("--only", "beside", "--sizes", "200", "--seconds", "1", into=tmp_path)
+    rows = {row["name"].removeprefix("200: "): row for row in told["beside"]}
 
-    assert 0 < text.index(BEGIN) < text.index(END)
+    assert {
+        "process start to a complete /versions",
+        "CPU from start to synced",
+        "resident after sync",
+        "resident",
+        "GET /versions/{ns}/{name}",
+        "GET /versions",
+        "GET one Deployment, gzip",
+        "LIST a namespace, Table, gzip",
+        "LIST all, gzip",
+    } <= rows.keys()
+    assert all(figure > 0 for row in rows.values() for figure in row["ours"]["rounds"])
+    assert {row["other"] for row in rows.values() if row["theirs"] is None} == {"version-rs"}
+    assert all(row["ratio"] > 0 for row in rows.values() if row["other"] == "kube-apiserver")
+    assert "version-rs was not run: let VERSION_RS name" in told["missing"]
+    assert told["missing"] in told["said"]
+
+
+def test_version_rs_is_a_program_or_the_checkout_that_it_was_built_in(tmp_path: Path) -> None:
+    program = tmp_path / "target" / "release" / "version"
+    assert find_version_rs({"VERSION_RS": str(tmp_path)})[0] is None
+    program.parent.mkdir(parents=True)
+    program.touch(0o755)
+
+    assert find_version_rs({"VERSION_RS": str(tmp_path)}) == (program, "")
+    assert find_version_rs({"VERSION_RS": str(program)}) == (program, "")
+    assert find_version_rs({})[0] is None
+
+
+def test_the_document_has_a_place_for_each_table() -> None:
+    text = DOCUMENT.read_text()
+
+    for table in ("beside others", "alone"):
+        assert 0 < text.index(BEGIN.format(table)) < text.index(END.format(table))

@@ -34,10 +34,21 @@ def test_what_only_other_commands_need_is_not_imported(imported: list[str]) -> N
 
 
 def test_a_mirror_of_a_real_cluster_holds_neither_demo_nor_client() -> None:
-    program = "import sys, kubemirror.__main__, kubemirror.app; print(*sys.modules)"
+    program = "import sys, kubemirror.__main__, kubemirror.app, kubemirror.front; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     loaded = done.stdout.split()
 
     assert "kubemirror.serve.fastlane" in loaded
     assert [name for name in loaded if name.startswith(("kubemirror.demo", "kubemirror.client"))] == []
     assert [name for name in loaded if name.startswith(UNWANTED)] == []
+
+
+def test_the_mirror_starts_before_what_answers_is_imported() -> None:
+    """FastAPI and all above it take as long to import as 10,000 objects take to come."""
+    program = "import sys, kubemirror.__main__, kubemirror.app; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    loaded = done.stdout.split()
+
+    assert "kubemirror.kube.mirror" in loaded
+    assert [name for name in loaded if name.partition(".")[0] in ("fastapi", "uvicorn", "jinja2")] == []
+    assert [name for name in loaded if name.startswith("kubemirror.serve")] == []

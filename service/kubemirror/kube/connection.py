@@ -33,6 +33,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from kubemirror.errors import ConfigError
+from kubemirror.kube.body import READ_BYTES, Body
 from kubemirror.kube.credentials import Credential
 from kubemirror.kube.exec_plugin import LIMIT_SECONDS
 from kubemirror.kube.identity import Following, Identity, identity_of
@@ -55,9 +56,6 @@ USER_TIMEOUT_MILLISECONDS = 60_000
 CONNECT_SECONDS = 10.0
 # An idle pooled connection is dropped before load balancers (60 s and more) drop it behind our back.
 POOL_SECONDS = 30.0
-# What is buffered before the socket is paused (twice this, as aiohttp counts). More does not read faster (1.3 ms of
-# CPU a megabyte, TLS included), but hands the reflector bigger pieces to work on between two turns of the loop.
-READ_BYTES = 64 * 1024
 
 
 def _version() -> str:
@@ -87,35 +85,6 @@ def keepalive_socket(
         if option is not None:
             made.setsockopt(socket.IPPROTO_TCP, option, value)
     return made
-
-
-class Body:
-    """The body of one answer."""
-
-    def __init__(self, response: aiohttp.ClientResponse, server: URL, via: URL | None) -> None:
-        self._response = response
-        self._server = server
-        self._via = via
-
-    async def read(self) -> bytes:
-        try:
-            return await self._response.content.readany()
-        except (aiohttp.ClientError, OSError) as exc:
-            raise transport_error(exc, self._server, self._via) from None
-
-    async def close(self) -> None:
-        content = self._response.content
-        if content.at_eof() and content.exception() is None:
-            self._response.release()
-            return
-        if content.exception() is None:
-            # aiohttp forgets whoever waits in a stream that we end ourselves.
-            content.set_exception(aiohttp.ClientConnectionError("closed by us"))
-        connection = self._response.connection
-        if connection is not None and connection.transport is not None:
-            # Else TLS says goodbye first and waits for the answer, which nobody is there to see once we have ended.
-            connection.transport.abort()
-        self._response.close()
 
 
 class Connection:

@@ -233,13 +233,17 @@ class Watcher:
         random: Random,
         name: str,
         watch_list: bool = True,
+        paged_start: bool = False,
         mirror_patience: float = 450.0,
         forbidden_seconds: float = 60.0,
     ) -> None:
-        """name: the resource's, for messages. mirror_patience: seconds for which an upstream that is itself a
-        mirror must refuse our resourceVersion before we believe that time went back. forbidden_seconds: between two
-        attempts at what is FORBIDDEN; rights come by someone's hand."""
-        self.state: State = Start("start")
+        """name: the resource's, for messages. paged_start: the first list is fetched in pages.
+
+        mirror_patience: seconds for which an upstream that is itself a mirror must refuse our resourceVersion before
+        we believe that time went back. forbidden_seconds: between two attempts at what is FORBIDDEN; rights come by
+        someone's hand.
+        """
+        self.state: State = Start("start", paged=paged_start)
         self.reached: int | None = None  # everything up to here has been told
         self.mirror = False
         self.lists = 0  # lists installed; moves whenever what is held was replaced

@@ -15,7 +15,6 @@ import re
 import time
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from ipaddress import ip_address
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -67,7 +66,7 @@ class Application:
         self._settings = serving.context.settings
         self._kubernetes = kubernetes_app(serving.context)
         self._site = site(serving)
-        self._loopback = is_loopback(self._settings.host)
+        self._loopback = self._settings.on_loopback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
@@ -250,16 +249,6 @@ def site(serving: Serving) -> FastAPI:
     app.add_exception_handler(HTTPException, unmatched)
     app.add_exception_handler(Exception, bug)
     return app
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a bind to ``host``."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _rebased(scope: Scope, asked: Asked) -> Scope:

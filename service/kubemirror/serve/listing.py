@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+
+from kubemirror.serve.compressed import Gzip, Run
 
 # A body up to this is one bytes object; above, it is joined piece by piece while it is sent, so that it is
 # never held whole, and a TLS or asyncio transport, which copies what it cannot write at once, copies a piece.
@@ -13,13 +15,17 @@ PIECE_BYTES = 128 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """``size``: bytes of the whole, as far as it is known (``listing`` knows it exactly)."""
+    """``size``: bytes of the whole, as far as it is known (``listing`` knows it exactly).
+
+    runs: the items and their separators in compressed runs, where these are kept.
+    """
 
     head: bytes
     items: Iterable[bytes]
     tail: bytes
     size: int
     separator: bytes = b","
+    runs: Callable[[], Iterator[Run]] | None = None
 
     def whole(self) -> bytes:
         return self.head + self.separator.join(self.items) + self.tail
@@ -37,6 +43,17 @@ class Listing:
                 pending, size = [], 0
         pending.append(self.tail)
         yield b"".join(pending)
+
+    def compressed(self, stream: Gzip, end: bytes) -> Iterator[bytes]:
+        """The same bytes and ``end`` as ``stream``, in the pieces that are made one after the other."""
+        yield stream.begin
+        if self.runs is not None:
+            yield stream.add(Run.of(self.head))
+            yield from map(stream.add, self.runs())
+            yield stream.add(Run.of(self.tail))
+        else:
+            yield from map(stream.add, map(Run.of, self.chunks()))
+        yield stream.add(Run.of(end)) + stream.end()
 
 
 def listing(head: bytes, items: list[bytes], tail: bytes, separator: bytes = b",") -> bytes | Listing:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import msgspec
 
 from kubemirror.serve.answers import Validity
+from kubemirror.serve.compressed import LEVEL, Gzip
 from kubemirror.serve.kubernetes.goyaml import to_yaml
 from kubemirror.serve.listing import PIECE_BYTES, WHOLE_BYTES, Listing
 
@@ -31,7 +33,9 @@ def warning(text: str) -> tuple[bytes, bytes]:
 
 # apiserver pkg/endpoints/handlers/responsewriters/writers.go: below this, gzip costs more than it saves.
 GZIP_LEAST_BYTES = 128 * 1024
-GZIP_LEVEL = 1
+_ZIPPED = ((b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding"))
+# A smaller one costs a call and a TLS record of its own.
+LEAST_PIECE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ async def write(send: Send, answer: Answer, writing: Writing) -> None:
     """Send the whole answer."""
     body, content_type = answer.body, answer.content_type
     headers = list(answer.headers)
+    zipped: bytes | None = None
     if not answer.raw and (writing.yaml or writing.pretty):
         body = body.whole() if isinstance(body, Listing) else body
         if writing.yaml:
@@ -69,7 +74,12 @@ async def write(send: Send, answer: Answer, writing: Writing) -> None:
         else:
             body = msgspec.json.format(body, indent=2)  # without an end of line, as upstream has it
     elif isinstance(body, Listing) and body.size < WHOLE_BYTES:
-        body = body.whole() + b"\n"
+        zipped = await _zipped(body) if writing.gzip and body.size > GZIP_LEAST_BYTES else None
+        if zipped is None:
+            body = body.whole() + b"\n"
+        else:
+            body = zipped
+            headers += _ZIPPED
     elif isinstance(body, bytes) and not answer.raw:
         body += b"\n"
     if content_type:
@@ -77,7 +87,7 @@ async def write(send: Send, answer: Answer, writing: Writing) -> None:
     if isinstance(body, Listing):
         await _write_chunks(send, answer.status, headers, body, writing)
         return
-    if writing.gzip and len(body) > GZIP_LEAST_BYTES and (not answer.raw or _varies(headers)):
+    if writing.gzip and zipped is None and len(body) > GZIP_LEAST_BYTES and (not answer.raw or _varies(headers)):
         body = await asyncio.to_thread(_compress, body) if len(body) > 4 * GZIP_LEAST_BYTES else _compress(body)
         headers.append((b"content-encoding", b"gzip"))
         if not answer.raw:
@@ -96,22 +106,42 @@ def _varies(headers: Headers) -> bool:
 async def _write_chunks(
     send: Send, status: int, headers: list[tuple[bytes, bytes]], body: Listing, writing: Writing
 ) -> None:
-    compressor = None
     if writing.gzip:
-        compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31)
-        headers += [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
+        headers += _ZIPPED
     await send({"type": "http.response.start", "status": status, "headers": headers})
     if not writing.head:
-        for chunk in body.chunks():
-            data = compressor.compress(chunk) if compressor is not None else chunk
-            if data:
-                await send({"type": "http.response.body", "body": data, "more_body": True})
+        for piece in _pieces(body.compressed(Gzip(), b"\n") if writing.gzip else chain(body.chunks(), (b"\n",))):
+            if piece:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
             await asyncio.sleep(0)  # send() only waits when the socket is full: others want their turn
-        end = b"\n" if compressor is None else compressor.compress(b"\n") + compressor.flush()
-        await send({"type": "http.response.body", "body": end, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
 
+def _pieces(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """``parts`` joined to what is worth sending; b"" now and then, where making them takes long."""
+    joined: list[bytes] = []
+    size = 0
+    for part in parts:
+        joined.append(part)
+        size += len(part)
+        if size >= LEAST_PIECE_BYTES:
+            yield b"".join(joined)
+            joined, size = [], 0
+        else:
+            yield b""
+    yield b"".join(joined)
+
+
+async def _zipped(body: Listing) -> bytes | None:
+    """The whole of it compressed; None where it is too short for that."""
+    stream = Gzip()
+    parts = []
+    for part in body.compressed(stream, b"\n"):
+        parts.append(part)
+        await asyncio.sleep(0)
+    return b"".join(parts) if stream.size > GZIP_LEAST_BYTES else None
+
+
 def _compress(body: bytes) -> bytes:
-    compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31)
+    compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, 31)
     return compressor.compress(body) + compressor.flush()

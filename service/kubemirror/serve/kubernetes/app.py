@@ -385,7 +385,7 @@ class KubernetesApp:
         if path.watch and path.subresource and not resource.custom:
             raise status.no_such_resource()
         if path.watch and path.subresource in known:
-            raise self._not_supported("watch", resource.plural, path)
+            raise status.not_supported("watch", resource.plural, resource.group)
         if not path.subresource or (path.subresource == "status" and "status" in known):
             return
         if resource.custom and path.subresource not in known:

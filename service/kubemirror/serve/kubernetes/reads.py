@@ -11,11 +11,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 
 from kubemirror.errors import ExpiredError
 from kubemirror.serve import status
 from kubemirror.serve.answers import AGES_SECONDS, Validity
+from kubemirror.serve.compressed import Runs
 from kubemirror.serve.context import Context
 from kubemirror.serve.kubernetes import continuation
 from kubemirror.serve.kubernetes.answer import NO_CACHE, Answer, Headers, warning
@@ -51,6 +53,7 @@ class Reads:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._earlier = EarlierStates()
+        self._runs = Runs()
 
     async def get(self, target: Target, name: str, version_text: str) -> Answer:
         """One object, not older than asked; 404 where there is none."""
@@ -107,7 +110,8 @@ class Reads:
             if selection.empty:
                 remaining = len(objects) - following
         # A page that another one follows keeps the state that its token names: that is done once each time.
-        return self._listing(target, page, version, more, remaining, None if more else validity)
+        whole = selection.empty and token is None and len(page) == len(objects)
+        return self._listing(target, page, version, more, remaining, None if more else validity, whole=whole)
 
     def headers(self, target: Target) -> Headers:
         """What says how this may be cached, how old it may be, and that its version is deprecated."""
@@ -150,12 +154,19 @@ class Reads:
         more: str,
         remaining: int | None,
         validity: Validity | None,
+        *,
+        whole: bool,
     ) -> Answer:
+        """whole: all that the store or the namespace holds, which is asked for again and again."""
         view = target.view
         head, tail = view.frame(version, empty=not page, continue_token=more, remaining=remaining)
         now = self._context.wall()
         size = sum(len(held.raw) for held in page) if view.form.shape is Shape.OBJECT else 1500 * len(page)
-        body = Listing(head, _items(view, page, now), tail, size)
+        runs = None
+        if view.form.shape is Shape.OBJECT and whole:
+            asked = target.resource.name, view.version, target.namespace
+            runs = partial(self._runs.of, asked, page, partial(view.item, now=now))
+        body = Listing(head, _items(view, page, now), tail, size, runs=runs)
         return Answer(200, body, headers=self.headers(target), validity=validity)
 
     async def _freshen(self, target: Target, text: str, version: int) -> None:

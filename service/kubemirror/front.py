@@ -1,0 +1,104 @@
+"""What answers: the socket, the application on it, and the tasks that keep the process well.
+
+A module of its own because it brings FastAPI and everything above the stores: app.py imports it when the mirror is
+under way already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+
+import structlog
+
+from kubemirror.access.authorizer import AllowAll, NobodyInParticular
+from kubemirror.serve.application import application
+from kubemirror.serve.certificate import certificate_of
+from kubemirror.serve.context import Context
+from kubemirror.serve.health import waited_for
+from kubemirror.serve.pressure import Pressure
+from kubemirror.serve.server import Server, listen, url_of
+from kubemirror.settings import Access, Settings
+from kubemirror.state.catalog import Catalog
+from kubemirror.state.upstream import Upstream
+
+# A sync that takes longer than this is not one that waits for objects.
+SYNC_WITHOUT_COLLECTION_SECONDS = 120.0
+
+log = structlog.get_logger()
+
+
+async def answer(
+    settings: Settings, catalog: Catalog, upstream: Upstream, tasks: dict[str, asyncio.Task[None]]
+) -> None:
+    """Listen and serve until stopped, beside ``tasks``, which must not end; raises what one of them raises."""
+    certificate = certificate_of(settings)
+    tls = certificate.context if certificate is not None else None
+    listening = listen(settings.host, settings.port)
+    try:
+        url = url_of(listening, settings.host, tls=tls is not None, root_path=settings.root_path)
+        print(url, flush=True)  # noqa: T201 - the first line printed is what to open
+        log.info("settings", scope=", ".join(settings.namespace) or "whole cluster", **printable(settings))
+        if certificate is not None:
+            tasks["certificate"] = asyncio.create_task(certificate.run(), name="certificate")
+            log.info("tls.serving", **certificate.told)
+        if settings.access is Access.OPEN:
+            log.warning("access.open", host=settings.host, meaning="whoever can reach this address may read everything")
+        context = Context(
+            catalog=catalog,
+            authorizer=AllowAll(),
+            authenticator=NobodyInParticular(),
+            upstream=upstream,
+            settings=settings,
+            clock=time.monotonic,
+            wall=time.time,
+            certificate=certificate,
+        )
+        server = Server(application(context), context, listening, tls)
+        tasks["loop"] = asyncio.create_task(context.lag.run(), name="loop")
+        tasks["pressure"] = asyncio.create_task(Pressure(context).run(), name="pressure")
+        tasks["collector"] = asyncio.create_task(collect_after_sync(context), name="collector")
+        await live(context, server, tasks)
+    finally:
+        listening.close()
+
+
+async def live(context: Context, server: Server, tasks: dict[str, asyncio.Task[None]]) -> None:
+    """Serve until stopped, beside tasks that must not end; one that fails ends everything with its error."""
+    context.lifecycle.tasks |= tasks
+    serving = asyncio.create_task(server.run_until_stopped(), name="server")
+    try:
+        await asyncio.wait([serving, *tasks.values()], return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks.values():
+            if task.done():
+                task.result()
+                raise RuntimeError(f"the task {task.get_name()} has ended, which it never should")
+        await serving
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+async def collect_after_sync(context: Context) -> None:
+    """Collect garbage again when the first lists have come; what is held by then is never looked at.
+
+    There is nothing to collect among it, for objects hold no cycles, and looking at 100,000 of them would stall the
+    loop for 90 ms.
+    """
+    try:
+        async with asyncio.timeout(SYNC_WITHOUT_COLLECTION_SECONDS):
+            while not len(context.catalog) or any(map(waited_for, context.catalog)):  # noqa: ASYNC110 - many stores
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        log.warning("sync.slow", seconds=SYNC_WITHOUT_COLLECTION_SECONDS)
+    finally:
+        gc.freeze()
+        gc.enable()
+    await asyncio.get_running_loop().create_future()  # done: rest until the process ends
+
+
+def printable(settings: Settings) -> dict[str, object]:
+    """The settings as they are logged: none holds a secret, files are named by path."""
+    values = settings.model_dump(mode="json")
+    return {name: value for name, value in values.items() if value not in (None, (), [], "")}
