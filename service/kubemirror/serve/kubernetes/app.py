@@ -45,6 +45,7 @@ from kubemirror.serve.kubernetes.options import (
 from kubemirror.serve.kubernetes.path import GroupPath, PlainPath, ResourcePath, parse_path
 from kubemirror.serve.kubernetes.reads import Reads, Target, warnings
 from kubemirror.serve.kubernetes.request import Request
+from kubemirror.serve.kubernetes.round import Round
 from kubemirror.serve.kubernetes.streams import HttpOutput, WebSocketOutput
 from kubemirror.serve.kubernetes.watching import LEAST_SECONDS, Asked, Watch
 from kubemirror.serve.negotiation import JSON, PROTOBUF, YAML, Accepted, names_type, negotiate
@@ -89,6 +90,7 @@ class KubernetesApp:
         self._discovery = Discovery(context.catalog)
         self._reads = Reads(context)
         self.frames = Frames()
+        self._round = Round(done=self.frames.forget)
         self._printers: dict[tuple[str, str], tuple[Resource, int, Printer]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -104,7 +106,7 @@ class KubernetesApp:
         try:
             answer, accepted = await self._answer(request, receive)
             if isinstance(answer, _Stream):
-                output, headers = HttpOutput(receive, send), self._reads.headers(answer.target)
+                output, headers = HttpOutput(scope, receive, send), self._reads.headers(answer.target)
                 await self._stream(answer.asked, output, lambda: output.start(headers))
                 return
         except KubemirrorError as error:
@@ -143,7 +145,7 @@ class KubernetesApp:
             await start()
             await output.end()
             return
-        watch = Watch(self._context, asked, self.frames)
+        watch = Watch(self._context, asked, self.frames, self._round)
         await watch.open()
         try:
             await start()
