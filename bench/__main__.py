@@ -1,4 +1,4 @@
-"""``python -m bench``: one run, two tables. See docs/performance.md for what the rows mean."""
+"""``python -m bench``: one run, three tables. See docs/performance.md for what the rows mean."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import beside, measures, report
+from bench import beside, generator, measures, report, streams
 from bench.contenders import find_version_rs
 from bench.isolation import isolate
 from bench.objects import OBJECT_BYTES
@@ -25,7 +25,7 @@ def _shape(text: str) -> tuple[int, int]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--only", choices=("beside", "alone"), help="one of the two tables")
+    parser.add_argument("--only", choices=("beside", "alone", "streams"), help="one of the three tables")
     parser.add_argument(
         "--sizes",
         type=int,
@@ -43,6 +43,14 @@ def main() -> int:
         default=[(10_000, OBJECT_BYTES), (100_000, _MANY_BYTES)],
         help="alone: Deployments of the demo API server, a mirror each; events are measured with the first",
     )
+    parser.add_argument(
+        "--watches",
+        type=int,
+        nargs=2,
+        metavar=("SAME", "APART"),
+        default=[1_000, 10_000],
+        help="streams: so many watches of the same, and so many of something else each",
+    )
     parser.add_argument("--output", type=Path, default=_ROOT / ".bench", help="folder for bench.json and the logs")
     parser.add_argument("--no-document", action="store_true", help="leave docs/performance.md as it is")
     arguments = parser.parse_args()
@@ -51,7 +59,9 @@ def main() -> int:
         print("one core only: load and mirror share it, and no figure is worth much", file=sys.stderr)
     told = report.Report()
     with tempfile.TemporaryDirectory(prefix="kubemirror-bench-") as folder:
-        if arguments.only != "alone":
+        if arguments.only in (None, "streams"):
+            generator.build(print)  # before there is no network any more
+        if arguments.only in (None, "beside"):
             open_ = isolate()
             program, told.missing = find_version_rs()
             if program is not None and open_:
@@ -60,7 +70,7 @@ def main() -> int:
             run = beside.Run(where, Path(folder), program, rounds=arguments.rounds, seconds=arguments.seconds)
             beside.measure(run, arguments.sizes)
             told.beside = run.rows
-        if arguments.only != "beside":
+        if arguments.only in (None, "alone"):
             alone = measures.Run(where, Path(folder), detailed=arguments.objects[0][0], rounds=arguments.rounds)
             unit = measures.json_pass(alone)
             alone.row("json pass: loads + dumps of one 4.6 kB Deployment", unit, "µs", note="the yardstick")
@@ -68,6 +78,12 @@ def main() -> int:
             for objects, object_bytes in arguments.objects:
                 measures.sync(alone, objects, object_bytes, empty, unit=unit)
             told.alone = alone.rows
+        if arguments.only in (None, "streams"):
+            same, apart = arguments.watches
+            objects = arguments.objects[0][0]
+            live = streams.Run(where, Path(folder), same, apart, objects=objects, seconds=2 * arguments.seconds)
+            streams.measure(live)
+            told.streams = live.rows
     print("\n" + told.text())
     told.write(folder=arguments.output, document=None if arguments.no_document else _ROOT / "docs" / "performance.md")
     return 1 if told.missed else 0

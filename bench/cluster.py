@@ -32,11 +32,11 @@ class Cluster:
 
     def __init__(self, plane: ControlPlane) -> None:
         self.kubeconfig = plane.kubeconfig
-        self._tls = ssl.create_default_context(cafile=str(plane.certificate))
+        authority = plane.certificate.read_text()
+        tls = ssl.create_default_context(cadata=authority)
         process = Observed(API_SERVER, plane.processes[API_SERVER].pid)
-        self.contender = Contender(
-            API_SERVER, process, plane.url, {"Authorization": f"Bearer {ADMIN_TOKEN}"}, tls=self._tls
-        )
+        headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+        self.contender = Contender(API_SERVER, process, plane.url, headers, tls=tls, authority=authority)
         self.objects = 0
 
     def fill(self, objects: int, say: Callable[[str], None]) -> None:

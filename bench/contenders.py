@@ -29,13 +29,17 @@ _VERSION_RS_PORT = 8000
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A running server. tls: what its certificate is checked against, None where it speaks plain HTTP."""
+    """A running server. tls: what its certificate is checked against, None where it speaks plain HTTP.
+
+    authority: the same as PEM, for programs of others.
+    """
 
     name: str
     process: Observed
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     tls: ssl.SSLContext | None = None
+    authority: str = ""
 
     def connect(self) -> http.client.HTTPConnection:
         """A new connection."""
@@ -71,18 +75,19 @@ class Start:
 def mirror(kubeconfig: Path, objects: int, *, cores: Cores, folder: Path, tls: bool = False) -> Iterator[Start]:
     """``kubemirror serve`` of the cluster, complete."""
     flags = ["--kubeconfig", str(kubeconfig), "--port", "0", "--log-level", "warning", "--shutdown-delay-seconds", "0"]
-    trusted = None
+    trusted, pem_of = None, ""
     if tls:
         authority = trustme.CA()
         pem = folder / "mirror.pem"
         authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(pem)
-        trusted = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
+        pem_of = authority.cert_pem.bytes().decode()
+        trusted = ssl.create_default_context(cadata=pem_of)
         flags += ["--tls-cert", str(pem), "--tls-key", str(pem)]
     began = time.perf_counter()
     name = f"{MIRROR}-tls" if tls else MIRROR
     with running(name, python("-c", START, "serve", *flags), on=cores.measured, folder=folder) as process:
         url = process.first_line(seconds=60).split()[-1].rstrip("/")
-        yield _complete(Contender(MIRROR, process, url, tls=trusted), process, objects, began)
+        yield _complete(Contender(MIRROR, process, url, tls=trusted, authority=pem_of), process, objects, began)
 
 
 @contextlib.contextmanager

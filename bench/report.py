@@ -29,6 +29,7 @@ class Report:
 
     beside: list[beside.Row] | None = None
     alone: list[measures.Row] | None = None
+    streams: list[measures.Row] | None = None
     missing: str = ""
 
     def _tables(self) -> dict[str, list[tuple[str, ...]]]:
@@ -37,12 +38,14 @@ class Report:
             tables["beside others"] = [_BESIDE, *map(_beside, self.beside)]
         if self.alone is not None:
             tables["alone"] = [_ALONE, *map(_alone, self.alone)]
+        if self.streams is not None:
+            tables["streams"] = [_ALONE, *map(_alone, self.streams)]
         return tables
 
     @property
     def missed(self) -> bool:
         """Whether a goal was."""
-        rows: list[beside.Row | measures.Row] = [*(self.beside or ()), *(self.alone or ())]
+        rows: list[beside.Row | measures.Row] = [*(self.beside or ()), *(self.alone or ()), *(self.streams or ())]
         return any(row.reached is False for row in rows)
 
     def text(self) -> str:
@@ -59,6 +62,8 @@ class Report:
             told["missing"] = self.missing
         if self.alone is not None:
             told["alone"] = [_json(row) for row in self.alone]
+        if self.streams is not None:
+            told["streams"] = [_json(row) for row in self.streams]
         (folder / "bench.json").write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
         if document is not None:
             text = document.read_text()

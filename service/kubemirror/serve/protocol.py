@@ -46,6 +46,36 @@ def connection_limit() -> int:
     return max(soft - min(RESERVED_DESCRIPTORS, soft * 3 // 4), 4)
 
 
+class Outlet:
+    """Past ASGI, straight into one answer's connection: chunks that are framed already and shared by many answers.
+
+    For an answer in chunks that has begun. Who writes here asks ``ready`` first, each time: a transport that is
+    full or closing, or an answer that is over, takes nothing. ASGI's own ``send`` may be used in turns with it.
+    """
+
+    __slots__ = ("_cycle", "_flow", "_transport", "write")
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        self._flow = cycle.flow
+        self._transport = cycle.transport
+        self.write = cycle.transport.write
+
+    @classmethod
+    def of(cls, cycle: RequestResponseCycle) -> Outlet | None:
+        """None for an answer that has not begun, and for one without a body or in another framing."""
+        fits = cycle.response_started and cycle.chunked_encoding and cycle.scope["method"] != "HEAD"
+        return cls(cycle) if fits else None
+
+    @property
+    def ready(self) -> bool:
+        """Whether a chunk may be written now."""
+        cycle = self._cycle
+        return not (
+            self._flow.write_paused or cycle.disconnected or cycle.response_complete or self._transport.is_closing()
+        )
+
+
 class HttpProtocol(HttpToolsProtocol):
     """HTTP connections within limits, with the fast lane in front of the parser.
 
@@ -180,6 +210,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_came()
         if not self._answer_parsed():
             super().on_headers_complete()
+            cycle = cast("RequestResponseCycle | None", self.cycle)
+            if cycle is not None and cycle.scope is self.scope:  # no cycle is made of a request to upgrade
+                extensions: dict[str, Any] = self.scope["extensions"]
+                extensions["kubemirror.outlet"] = partial(Outlet.of, cycle)
 
     def on_message_complete(self) -> None:
         self._between = True

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -138,6 +138,16 @@ class Position:
         return self._cursor if self._pending else max(self._cursor, self._journal.resource_version)
 
     @property
+    def journal(self) -> Journal:
+        """The journal that this is a place in."""
+        return self._journal
+
+    @property
+    def next(self) -> int:
+        """The sequence number of the record that is read next."""
+        return self._next
+
+    @property
     def behind(self) -> int:
         """How many records lie ahead, concerning this reader or not."""
         return self._journal.end - self._next if self._pending else 0
@@ -156,13 +166,27 @@ class Position:
         if self._next < journal.start:
             raise ExpiredError(self._cursor, journal.oldest)
         changes = journal.records(self._next, limit)
-        self._next += len(changes)
         if changes:
-            self._cursor = max(self._cursor, changes[-1].resource_version)
-        if self._next == journal.end:
-            self._pending = False
-            self._cursor = max(self._cursor, journal.resource_version)
+            self.move(self._next + len(changes), changes[-1].resource_version)
         return changes
+
+    def peek(self, limit: int) -> list[Change]:
+        """The changes that ``read`` would return; [] also where it would raise."""
+        journal = self._journal
+        return journal.records(self._next, limit) if self._pending and self._next >= journal.start else []
+
+    def move(self, following: int, resource_version: int) -> None:
+        """Go on to the record ``following``: all before it is known by other means than ``read``.
+
+        resource_version: the cursor of the record before it.
+        """
+        journal = self._journal
+        self._next = following
+        if following == journal.end:
+            self._pending = False
+            resource_version = max(resource_version, journal.resource_version)
+        if resource_version > self._cursor:
+            self._cursor = resource_version
 
     def close(self) -> None:
         """Leave the journal's index; idempotent. ``wake`` is not called any more."""
@@ -385,16 +409,18 @@ class Journal:
     def _wake(self, change: Change, sequence: int, reached: int) -> int:
         """Wake those who rest and whom the record concerns; how many."""
         woken = 0
-        for position in self._concerned(change):
-            if not position._pending:
-                position._pending = True
-                position._cursor = max(position._cursor, reached)
-                position._next = sequence
-                position._wake()
-                woken += 1
+        for positions in self._concerned(change):
+            for position in list(positions):
+                if not position._pending:
+                    position._pending = True
+                    if reached > position._cursor:
+                        position._cursor = reached
+                    position._next = sequence
+                    position._wake()
+                    woken += 1
         return woken
 
-    def _concerned(self, change: Change) -> Iterator[Position]:
+    def _concerned(self, change: Change) -> Iterator[Iterable[Position]]:
         readers = self._readers
         if not readers:
             return
@@ -408,7 +434,9 @@ class Journal:
         for label in labels:
             for namespace in (None, changed.namespace):
                 for name in (None, changed.name):
-                    yield from list(readers.get(Interest(namespace, name, label), ()))
+                    positions = readers.get(Interest(namespace, name, label))
+                    if positions is not None:
+                        yield positions
 
     def _leave(self, position: Position) -> None:
         interest = position._interest

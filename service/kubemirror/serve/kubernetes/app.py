@@ -45,6 +45,7 @@ from kubemirror.serve.kubernetes.options import (
 from kubemirror.serve.kubernetes.path import GroupPath, PlainPath, ResourcePath, parse_path
 from kubemirror.serve.kubernetes.reads import Reads, Target, warnings
 from kubemirror.serve.kubernetes.request import Request
+from kubemirror.serve.kubernetes.round import Round
 from kubemirror.serve.kubernetes.streams import HttpOutput, WebSocketOutput
 from kubemirror.serve.kubernetes.watching import LEAST_SECONDS, Asked, Watch
 from kubemirror.serve.negotiation import JSON, PROTOBUF, YAML, Accepted, names_type, negotiate
@@ -90,6 +91,7 @@ class KubernetesApp:
         self._discovery = Discovery(context.catalog, ("v2",) if context.authoritative else AGGREGATED_VERSIONS)
         self._reads = Reads(context)
         self.frames = Frames()
+        self._round = Round(done=self.frames.forget)
         self._printers: dict[tuple[str, str], tuple[Resource, int, Printer]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,7 +107,7 @@ class KubernetesApp:
         try:
             answer, accepted = await self._answer(request, receive)
             if isinstance(answer, _Stream):
-                output, headers = HttpOutput(receive, send), self._reads.headers(answer.target)
+                output, headers = HttpOutput(scope, receive, send), self._reads.headers(answer.target)
                 await self._stream(answer, output, lambda: output.start(headers))
                 return
         except KubemirrorError as error:
@@ -141,7 +143,7 @@ class KubernetesApp:
     ) -> None:
         """Run a watch and listen for the client's leave at the same time."""
         asked = stream.asked
-        watch = Watch(self._context, asked, self.frames)
+        watch = Watch(self._context, asked, self.frames, self._round)
         await watch.open()
         try:
             await start()

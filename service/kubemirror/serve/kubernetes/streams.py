@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
-from kubemirror.serve.kubernetes.answer import Headers, Receive, Send
+from kubemirror.serve.kubernetes.answer import Headers, Receive, Scope, Send
+
+
+class Outlet(Protocol):
+    """The way around ASGI that the mirror's own server offers (serve/protocol.py); others have none."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether a chunk may be written now: nothing waits before it, and there is somebody to take it."""
+
+    @property
+    def write(self) -> Callable[[bytes], None]:
+        """Write one whole chunk, framing included."""
+
+
+def framed(lines: list[bytes]) -> bytes:
+    """``lines`` as one chunk of an HTTP/1.1 answer (RFC 9112, 7.1)."""
+    body = lines[0] if len(lines) == 1 else b"".join(lines)
+    return b"%x\r\n%s\r\n" % (len(body), body)
 
 
 class HttpOutput:
     """Lines as the body of one HTTP answer. The headers go out at once, before any event."""
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
+        self._find_outlet: Callable[[], Outlet | None] = scope.get("extensions", {}).get(
+            "kubemirror.outlet", lambda: None
+        )
+        self.outlet: Outlet | None = None  # once the answer has begun, where the server offers one
         self.gone = False
 
     async def start(self, headers: Headers) -> None:
@@ -20,6 +43,7 @@ class HttpOutput:
         await self._send({"type": "http.response.start", "status": 200, "headers": head})
         # An empty chunk makes servers that wait for the first body bytes send the headers now.
         await self._send({"type": "http.response.body", "body": b"", "more_body": True})
+        self.outlet = self._find_outlet()
 
     async def send(self, lines: list[bytes]) -> None:
         if not self.gone:
@@ -41,6 +65,8 @@ class HttpOutput:
 
 class WebSocketOutput:
     """One text message per event; what the client sends is ignored."""
+
+    outlet = None
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive

@@ -4,6 +4,10 @@ The reader is its place in the journal and nothing else; what it has not taken s
 everyone, until it falls off the end and the stream ends with 410. Nothing is queued for it but the one batch
 being sent, and its transport's backpressure decides when the next is made.
 
+While it rests, and what happened is plain (frames.py says when), it is told by the round (round.py), without its task:
+the shared chunk goes to its transport, and the position moves. All else is for the task, which goes on from the same
+position, so that neither can leave out, repeat or reorder what the other has told.
+
 Each event's type is decided from the object's state before and after against the reader's selection
 (apiserver pkg/storage/cacher/cache_watcher.go): entering is ADDED, staying MODIFIED, leaving DELETED.
 """
@@ -22,10 +26,12 @@ from kubemirror.errors import ExpiredError, GoneError, KubemirrorError, StreamEn
 from kubemirror.serve import status
 from kubemirror.serve.context import Context
 from kubemirror.serve.kubernetes.forms import Shape, View
-from kubemirror.serve.kubernetes.frames import Frames
+from kubemirror.serve.kubernetes.frames import Audience, Frames
+from kubemirror.serve.kubernetes.round import Round
+from kubemirror.serve.kubernetes.streams import Outlet
 from kubemirror.serve.waiting import fresh, resumable
 from kubemirror.state.catalog import Resource
-from kubemirror.state.journal import Change, Gap, Position
+from kubemirror.state.journal import Gap, Position
 from kubemirror.state.selectors import Selection
 from kubemirror.state.store import Reader, Snapshot
 
@@ -52,6 +58,10 @@ class Output(Protocol):
     @property
     def gone(self) -> bool:
         """Whether the client has left."""
+
+    @property
+    def outlet(self) -> Outlet | None:
+        """The way past ``send``, where there is one."""
 
     async def send(self, lines: list[bytes]) -> None:
         """Write whole lines, waiting while the client does not take them."""
@@ -81,10 +91,16 @@ class Asked:
 class Watch:
     """One running watch. Make it, ``open`` it before the answer starts, then ``run`` it to its end."""
 
-    def __init__(self, context: Context, asked: Asked, frames: Frames) -> None:
+    def __init__(self, context: Context, asked: Asked, frames: Frames, round_: Round) -> None:
         self._context = context
         self._asked = asked
         self._frames = frames
+        self._round = round_
+        self._audience: Audience | None = None
+        self._outlet: Outlet | None = None
+        self._resting = False  # the task waits, and what is plain may be told without it
+        self._rest_ends = 0.0  # loop seconds
+        self._queued = False  # in the round
         self._loop = asyncio.get_running_loop()
         self._moved = asyncio.Event()
         self._until = asked.decision.until
@@ -112,6 +128,44 @@ class Watch:
         """Whether all that there is to tell is an error."""
         return self._failure is not None
 
+    def _stir(self) -> None:
+        """The journal has something to read."""
+        if not self._resting:
+            self._moved.set()
+        elif not self._queued:
+            self._queued = True
+            self._round.add(self)
+
+    def tell(self, now: float) -> None:
+        """The round has come here: tell what is plain, or wake the task."""
+        self._queued = False
+        told = False
+        try:
+            told = self._tell_at_rest(now)
+        finally:
+            if not told:
+                self._moved.set()
+
+    def _tell_at_rest(self, now: float) -> bool:
+        """Write the next chunk to the transport, and move on; False, and nothing done, where that is for the task."""
+        position, outlet, audience = self._position, self._outlet, self._audience
+        if not self._resting or self._moved.is_set() or now >= self._rest_ends:
+            return False
+        assert position is not None and outlet is not None and audience is not None, "what rests has them"  # noqa: S101, PT018
+        if not position.pending:
+            return True  # the task has been here since
+        if not outlet.ready:
+            return False
+        chunk = self._frames.chunk(audience, position, self._context.wall)
+        if chunk is None:
+            return False
+        if chunk.data:
+            outlet.write(chunk.data)
+        position.move(chunk.following, chunk.resource_version)
+        if position.pending:
+            self._stir()
+        return True
+
     async def open(self) -> None:
         """Take the snapshot and the position. What can only be told inside the stream is kept for ``run``.
 
@@ -127,15 +181,19 @@ class Watch:
                 await resumable(reader, seconds=seconds)
                 reader.require_served()
                 self._snapshot = reader.snapshot(asked.namespace)
-                self._position = reader.follow(self.wake, interest)
+                self._position = reader.follow(self._stir, interest)
             elif asked.resource_version == 0:
-                self._position = reader.follow(self.wake, interest)
+                self._position = reader.follow(self._stir, interest)
             else:
                 if asked.resource_version > reader.resource_version:
                     self._ahead = asked.resource_version
-                self._position = reader.subscribe(asked.resource_version, self.wake, interest)
+                self._position = reader.subscribe(asked.resource_version, self._stir, interest)
         except (ExpiredError, TooLargeResourceVersionError) as error:
             self._failure = status.from_error(error)
+        if self._position is not None:
+            self._audience = self._frames.audience(
+                self._position.journal, asked.view, self._identity, asked.namespace, asked.selection
+            )
 
     async def run(self, output: Output) -> None:
         """Tell everything until the deadline, an error or the client's leave. Never raises StreamEndedError."""
@@ -143,6 +201,7 @@ class Watch:
             self._context.lifecycle.on_change(self.wake),
             self._context.catalog.on_change(self.wake),
         ]
+        self._outlet = output.outlet
         try:
             if self._failure is None:
                 await self._tell(output)
@@ -220,8 +279,10 @@ class Watch:
         lines: list[bytes] = []
         size = 0
         now = self._context.wall()
+        audience = self._audience
+        assert audience is not None, "open() made one with the position"  # noqa: S101
         for change in changes:
-            type_ = self._type(change)
+            type_ = audience.heard(change) if change.resource_version > self._ahead else None
             if type_ is None:
                 continue
             if change.gap is not self._gap:
@@ -255,23 +316,6 @@ class Watch:
         if entered is not None and entered.low >= self._ahead:
             lines.append(self._bookmark(entered.low, gap=True))
 
-    def _type(self, change: Change) -> str | None:
-        """How this reader hears a change, or None."""
-        asked = self._asked
-        if change.resource_version <= self._ahead:
-            return None
-        if asked.namespace is not None and change.object.namespace != asked.namespace:
-            return None
-        selection = asked.selection
-        if selection.empty:
-            return change.type.value
-        new = change.new
-        before = change.old is not None and selection.matches(change.old)
-        after = new is not None and selection.matches(new)
-        if after:
-            return "MODIFIED" if before else "ADDED"
-        return "DELETED" if before else None
-
     async def _tell_bookmark(self, output: Output) -> None:
         position = self._position
         assert position is not None, "open() made one or a failure"  # noqa: S101
@@ -295,11 +339,24 @@ class Watch:
                 await output.send(lines)
 
     async def _wait(self, seconds: float) -> None:
+        self._rest_ends = self._loop.time() + seconds
+        self._resting = self._may_rest()
         try:
             async with asyncio.timeout(max(seconds, 0.0)):
                 await self._moved.wait()
         except TimeoutError:
             pass
+        finally:
+            self._resting = False
+
+    def _may_rest(self) -> bool:
+        """Whether nothing about this watch is its own: no columns or gap's end to tell, no RV ahead to come up to."""
+        position = self._position
+        assert position is not None, "open() made one or a failure"  # noqa: S101
+        if self._ahead and self._gap is None and position.resource_version > self._ahead:
+            # Came up to, and told from there: gaps to come lie above. One that it lies in was found by _tell_changes.
+            self._ahead = 0
+        return self._outlet is not None and not self._first and self._gap is None and not self._ahead
 
     async def _still_allowed(self) -> bool:
         resource = self._asked.resource

@@ -1,0 +1,3 @@
+module kubemirror.test/streams
+
+go 1.26
