@@ -117,8 +117,11 @@ def _build_into(
     except ToolchainError as error:
         raise ProgramError(str(error)) from error
     for at, (name, program) in enumerate(missing.items(), 1):
-        number = f"[{at}/{len(missing)}]"
-        _build(name, program, toolchain, folder, lambda line, number=number: say(f"{number} {line}"))
+        _build(name, program, toolchain, folder, partial(_numbered, say, f"[{at}/{len(missing)}]"))
+
+
+def _numbered(say: Callable[[str], None], number: str, line: str) -> None:
+    say(f"{number} {line}")
 
 
 def _build(name: str, program: Program, toolchain: Toolchain, folder: Path, say: Callable[[str], None]) -> None:

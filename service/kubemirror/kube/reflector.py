@@ -483,9 +483,7 @@ class Reflector:
         if effect is not None:
             return effect
         if listed.continue_:
-            asking = self._ask_for(
-                *self._page_request(OpenPage(None, listed.continue_)), self.options.headers_seconds
-            )
+            asking = self._ask_for(*self._page_request(OpenPage(None, listed.continue_)), self.options.headers_seconds)
             self._ahead = _Ahead(listed.continue_, asking)
         spent = 0
         objects = listed.objects(
