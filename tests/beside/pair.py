@@ -106,6 +106,7 @@ class Mirroring:
         try:
             async with mirror_of(real, mirror=mirrored_names, **self._settings) as mirrored:
                 self.mirrored = mirrored
+                await self._hear_bookmarks()
                 listening = listen("127.0.0.1", 0)
                 self._server = Server(application(mirrored.context), mirrored.context, listening, None)
                 self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -113,6 +114,13 @@ class Mirroring:
                 await self._server.run_until_stopped()
         finally:
             await real.close()
+
+
+    async def _hear_bookmarks(self) -> None:
+        """The mirror writes bookmarks as it has heard one; the first comes within a minute, or with a list again."""
+        mirrored = self.mirrored
+        await mirrored.mirror.refresh(None)
+        await mirrored.until(lambda: all(mirrored.held(each.resource.name).blank.raw for each in mirrored.catalog))
 
 
 @dataclass

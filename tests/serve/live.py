@@ -87,7 +87,7 @@ async def running(world: Served) -> AsyncIterator[Live]:
     listening = listen("127.0.0.1", 0)
     port = listening.getsockname()[1]
     app = application(world.context)
-    certificate = world.certificate
+    certificate = world.context.certificate
     server = Server(app, world.context, listening, certificate.context if certificate is not None else None)
     task = asyncio.create_task(server.run_until_stopped(), name="server")
     try:

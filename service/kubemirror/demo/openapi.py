@@ -10,6 +10,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from kubemirror.demo.shelf import Shelf
 
 Fields = dict[str, Any]
@@ -32,10 +34,13 @@ def index(shelves: Mapping[str, Shelf]) -> Fields:
         for served in shelf.resource.versions:
             path = _path(shelf, served.name)
             if path not in paths:
-                content = repr(document(shelves, path)).encode()
-                digest = hashlib.sha512(content).hexdigest().upper()
-                paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
+                paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={hash_of(document(shelves, path))}"}
     return {"paths": paths}
+
+
+def hash_of(content: Fields | None) -> str:
+    """The hash in the index, which is the document's ETag too."""
+    return hashlib.sha512(orjson.dumps(content)).hexdigest().upper()
 
 
 def document(shelves: Mapping[str, Shelf], path: str) -> Fields | None:

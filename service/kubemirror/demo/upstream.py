@@ -49,7 +49,7 @@ class ClusterUpstream:
             body = openapi.document(self._cluster.shelves, path.removeprefix("/openapi/v3/"))
         if body is None:
             return Document(404, "text/plain; charset=utf-8", b"404 page not found\n")
-        return Document(200, "application/json", orjson.dumps(body))
+        return Document(200, "application/json", orjson.dumps(body), f'"{openapi.hash_of(body)}"')
 
     async def create(self, group: str, kind: str, spec: dict[str, Any], *, token: str | None = None) -> dict[str, Any]:
         caller = Caller("kubemirror-demo", groups=("system:masters",))

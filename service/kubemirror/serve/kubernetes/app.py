@@ -345,19 +345,20 @@ class KubernetesApp:
         if action == "delete" and not path.name:
             action = "deletecollection"
         connects = action == "create" and path.subresource in _CONNECTS
+        if path.watch:
+            fits = False
+        elif path.subresource:
+            fits = connects or action in ("update", "patch")
+        elif path.name:
+            fits = action in ("update", "patch", "delete")
+        else:
+            fits = action in ("create", "deletecollection") and (path.namespace is not None) is resource.namespaced
+            fits = fits and (action, resource.name) != ("deletecollection", "namespaces")
+        if fits:
+            raise self._not_supported(action, f"{path.resource}/{path.subresource}" if connects else path.resource, path)
         if not resource.custom:
-            if path.watch:
-                fits = False
-            elif path.subresource:
-                fits = connects or action in ("update", "patch")
-            elif path.name:
-                fits = action in ("update", "patch", "delete")
-            else:
-                fits = action in ("create", "deletecollection") and (path.namespace is not None) is resource.namespaced
-                fits = fits and (action, resource.name) != ("deletecollection", "namespaces")
-            if not fits:
-                raise status.method_not_allowed()
-        raise self._not_supported(action, f"{path.resource}/{path.subresource}" if connects else path.resource, path)
+            raise status.method_not_allowed()
+        raise status.not_supported(action, path.resource, path.group)
 
     def _not_supported(self, action: str, resource: str, path: ResourcePath) -> StatusError:
         why = "" if self._context.authoritative else "this is a read-only mirror"
