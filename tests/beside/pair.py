@@ -115,7 +115,6 @@ class Mirroring:
         finally:
             await real.close()
 
-
     async def _hear_bookmarks(self) -> None:
         """The mirror writes bookmarks as it has heard one; the first comes within a minute, or with a list again."""
         mirrored = self.mirrored

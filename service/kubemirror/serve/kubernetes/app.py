@@ -345,6 +345,7 @@ class KubernetesApp:
         if action == "delete" and not path.name:
             action = "deletecollection"
         connects = action == "create" and path.subresource in _CONNECTS
+        refused = f"{path.resource}/{path.subresource}" if connects else path.resource
         if path.watch:
             fits = False
         elif path.subresource:
@@ -355,7 +356,7 @@ class KubernetesApp:
             fits = action in ("create", "deletecollection") and (path.namespace is not None) is resource.namespaced
             fits = fits and (action, resource.name) != ("deletecollection", "namespaces")
         if fits:
-            raise self._not_supported(action, f"{path.resource}/{path.subresource}" if connects else path.resource, path)
+            raise self._not_supported(action, refused, path)
         if not resource.custom:
             raise status.method_not_allowed()
         raise status.not_supported(action, path.resource, path.group)
