@@ -78,6 +78,24 @@ def test_a_small_run_beside_a_real_api_server_measures_every_row(tmp_path: Path)
     assert told["missing"] in told["said"]
 
 
+@pytest.mark.timeout(180)
+def test_a_small_run_of_streams_hears_every_event_and_measures_every_row(tmp_path: Path) -> None:
+    told = bench(
+        *("--only", "streams", "--watches", "20", "100", "--objects", "1000", "--seconds", "1"),
+        into=tmp_path,
+    )
+    rows = {row["name"]: row for row in told["streams"]}
+
+    for how in ("plaintext", "TLS"):
+        assert rows[f"20 watches, {how}: frames per CPU second"]["value"] > 0
+        assert rows[f"20 watches, {how}: 99 of 100 deliveries within"]["value"] > 0
+        assert rows[f"LIST of all 1,000, gzip, {how}: first byte of the body"]["value"] > 0
+        assert f"16 LISTs of all at once, gzip, {how}, half of them stalled: memory grows by" in rows
+    for concerned in (0, 1, 10):
+        assert rows[f"100 watches, a label each: CPU of an event that concerns {concerned}"]["value"] > 0
+    assert rows["beside it, kube-apiserver: 20 watches, TLS: frames per CPU second"]["value"] > 0
+
+
 def test_version_rs_is_a_program_or_the_checkout_that_it_was_built_in(tmp_path: Path) -> None:
     program = tmp_path / "target" / "release" / "version"
     assert find_version_rs({"VERSION_RS": str(tmp_path)})[0] is None
@@ -92,5 +110,5 @@ def test_version_rs_is_a_program_or_the_checkout_that_it_was_built_in(tmp_path: 
 def test_the_document_has_a_place_for_each_table() -> None:
     text = DOCUMENT.read_text()
 
-    for table in ("beside others", "alone"):
+    for table in ("beside others", "streams", "alone"):
         assert 0 < text.index(BEGIN.format(table)) < text.index(END.format(table))
