@@ -94,7 +94,8 @@ def test_one_change_compresses_one_run() -> None:
 
 
 def test_what_is_kept_is_bounded_and_the_oldest_goes_first() -> None:
-    lists = {name: [replace(held(f"{name}-{at}", at + 1), uid=f"{name}-{at}") for at in range(200)] for name in "abcd"}
+    # The same uids in each, so that they are cut into the same runs.
+    lists = {name: [replace(held(f"{name}-{at}", at + 1), uid=f"{at}") for at in range(200)] for name in "abcd"}
     one = Runs()
     list(one.of("a", lists["a"], item))
     runs = Runs(budget=one.size * 3)

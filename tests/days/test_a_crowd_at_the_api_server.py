@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.cluster.control_plane import ControlPlane
@@ -24,6 +25,9 @@ PATH = "/apis/apps/v1/namespaces/{}/deployments"
 FLOW = "/apis/flowcontrol.apiserver.k8s.io/v1"
 # How long nobody is let in: some turns of Retry-After, which is 1 s at first.
 CROWDED_SECONDS = 8.0
+# An API server takes in what was written about flows within some seconds, and tells of each answer what it matched.
+TAKEN_IN_SECONDS = 20.0
+MATCHED = "x-kubernetes-pf-flowschema-uid"
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -69,7 +73,10 @@ US: dict[str, Any] = {
 async def crowded(real: Real) -> AsyncIterator[None]:
     """With the only seat of the mirror's user taken, by a request whose body does not come."""
     await real.done("POST", f"{FLOW}/prioritylevelconfigurations", NOBODY)
-    await real.done("POST", f"{FLOW}/flowschemas", US)
+    schema = await real.done("POST", f"{FLOW}/flowschemas", US)
+    async with asyncio.timeout(TAKEN_IN_SECONDS):
+        while (await ask(real)).headers.get(MATCHED) != schema["metadata"]["uid"]:
+            pass
     trust = ssl.create_default_context(cafile=str(real.plane.certificate))
     _, writer = await asyncio.open_connection("127.0.0.1", real.plane.port, ssl=trust)
     writer.write(UNFINISHED)
@@ -83,10 +90,15 @@ async def crowded(real: Real) -> AsyncIterator[None]:
         await answered(real, 200)
 
 
+async def ask(real: Real) -> httpx.Response:
+    """A request of the mirror's user."""
+    return await real("GET", "/version", token="mirror-token")
+
+
 async def answered(real: Real, code: int) -> None:
-    """Wait until the API server has taken in what was written about flows."""
-    async with asyncio.timeout(20):
-        while (await real("GET", "/version", token="mirror-token")).status_code != code:
+    """Wait until the API server answers so: a seat was taken or left, or a rule is no more."""
+    async with asyncio.timeout(TAKEN_IN_SECONDS):
+        while (await ask(real)).status_code != code:
             pass
 
 
