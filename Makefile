@@ -56,7 +56,7 @@ lock:  ## Resolve pyproject.toml anew into requirements/
 	@tools/lock.sh $(ARGS)
 
 clean:  ## Remove what the other commands made in this checkout
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) dist build .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find service tests bench tools -name __pycache__ -prune -exec rm -rf {} +
 
 # Nothing is built in isolation: hatchling comes from the lock, with its hash, like everything else.
