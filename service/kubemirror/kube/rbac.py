@@ -96,8 +96,8 @@ def _yaml(selection: Selection, *, guessed: bool) -> str:
     wanted = selection.wanted
     names = {each.resource.name for each in wanted}
     lines = [
-        "# What kubemirror reads on this cluster. Bind it to the mirror's user or service account; a ClusterRole is bound",
-        f"# already where deploy/base is applied, by its label {AGGREGATED}.",
+        "# What kubemirror reads on this cluster. Bind it to the mirror's user or service account; a ClusterRole is",
+        f"# bound already where deploy/base is applied, by its label {AGGREGATED}.",
         "# Discovery needs system:discovery, which every authenticated user has by default.",
     ]
     if any(each.resource.custom for each in wanted):
