@@ -62,6 +62,14 @@ VIEWERS = {
     "metadata": {"name": "covereds-view", "labels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}},
     "rules": [{"apiGroups": ["deploy.example.com"], "resources": ["covereds"], "verbs": ["get", "list", "watch"]}],
 }
+# Who may do in one namespace what the built-in ClusterRole `admin` lets do.
+CAROL = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "RoleBinding",
+    "metadata": {"name": "carol", "namespace": "team-a"},
+    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
+    "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "carol"}],
+}
 # What must be there before the overlays can be: the operator's definitions, and the namespace that one is for.
 NEEDED = [
     definition("servicemonitors", "ServiceMonitor", "monitoring.coreos.com"),
@@ -89,8 +97,8 @@ class Cluster:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def type(self, command: str) -> str:
-        """A line of a document, typed into a shell in the checkout by whoever $KUBECONFIG says."""
+    def type(self, command: str, *, kubeconfig: Path | None = None) -> str:
+        """A line of a document, typed into a shell in the checkout, by the administrator or whose kubeconfig it is."""
         programs = [str(Path(self.kubectl).parent), str(Path(sys.executable).parent)]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("KUBE")}
         done = subprocess.run(
@@ -101,7 +109,7 @@ class Cluster:
                 **kept,
                 "PATH": os.pathsep.join([*programs, os.environ["PATH"]]),
                 "PYTHONPATH": str(ROOT / "service"),
-                "KUBECONFIG": str(self.plane.kubeconfig),
+                "KUBECONFIG": str(kubeconfig or self.plane.kubeconfig),
             },
             capture_output=True,
             text=True,
@@ -237,6 +245,45 @@ def test_what_kubemirror_rbac_adds_is_the_mirrors_alone(cluster: Cluster) -> Non
 
     cluster.run("delete", "clusterrole", NAME)
     until(lambda: covered not in names_in(aggregated(cluster)), lambda: aggregated(cluster))
+
+
+def test_in_a_namespace_its_administrator_applies_it_and_nothing_else_is_asked_for(
+    cluster: Cluster, renderings: dict[str, Manifests], tmp_path: Path
+) -> None:
+    """Where operators let anyone view each custom resource, nothing at all is refused."""
+    names = ["covereds", "closeds", "servicemonitors", "prometheusrules"]
+    groups = ["deploy.example.com", "monitoring.coreos.com"]
+    rule = {"apiGroups": groups, "resources": names, "verbs": ["get", "list", "watch"]}
+    operators = {**VIEWERS, "metadata": {**VIEWERS["metadata"], "name": "all-view"}, "rules": [rule]}
+    carols = tmp_path / "carol"
+    cluster.plane.write_kubeconfig(carols)
+    configuration = json.loads(carols.read_text())
+    configuration["users"][0]["user"]["as"] = "carol"
+    carols.write_text(json.dumps(configuration))
+    account = "system:serviceaccount:team-a:kubemirror"
+    cluster.create(operators, CAROL)
+    try:
+        # From view by way of edit: nobody may bind a role that lets do more than they may.
+        until(lambda: rule in aggregated(cluster, "admin"), lambda: aggregated(cluster, "admin"))
+        cluster.type(APPLY_NAMESPACED, kubeconfig=carols)
+        with cluster.mirror(tmp_path, renderings["namespaced"].container["args"], "team-a") as mirror:
+            wanted = dict.fromkeys(
+                ("deployments.apps", *(f"{name}.{groups[at // 2]}" for at, name in enumerate(names))), "SYNCED"
+            )
+            mirror.until(lambda client: phases_told(client) == wanted)
+            until_asked_for_everything(cluster, mirror, account, wanted)
+            listed = asked(mirror, "/apis/apps/v1/namespaces/team-a/deployments").json()["items"]
+    finally:
+        cluster.run("delete", "-k", str(DEPLOY / "overlays" / "namespaced"), "--ignore-not-found")
+        cluster.delete(operators, CAROL)
+        until(lambda: rule not in aggregated(cluster), lambda: aggregated(cluster))
+
+    requests = cluster.requests(account)
+    assert [each["metadata"]["name"] for each in listed] == ["kubemirror"]
+    assert [each for each in requests if each.code >= 400] == []
+    assert {each.verb for each in requests} == {"get", "list", "watch"}
+    assert {each.resource for each in requests if each.resource} == wanted.keys()
+    assert [each for each in requests if each.resource and "/namespaces/team-a/" not in each.uri] == []
 
 
 def names_in(rules: list[dict[str, Any]]) -> set[str]:
