@@ -276,7 +276,9 @@ def test_in_a_namespace_its_administrator_applies_it_and_nothing_else_is_asked_f
     finally:
         cluster.run("delete", "-k", str(DEPLOY / "overlays" / "namespaced"), "--ignore-not-found")
         cluster.delete(operators, CAROL)
-        until(lambda: rule not in aggregated(cluster), lambda: aggregated(cluster))
+        until(
+            lambda: rule not in aggregated(cluster) + aggregated(cluster, "view"), lambda: cluster.get("clusterroles")
+        )
 
     requests = cluster.requests(account)
     assert [each["metadata"]["name"] for each in listed] == ["kubemirror"]
