@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.programs import CLIENTS, PROGRAMS, ProgramError, cache_folder, find, programs_folder, require
+from tests.cluster.programs import (
+    CLIENTS,
+    KUBERNETES,
+    PROGRAMS,
+    ProgramError,
+    build_missing,
+    cache_folder,
+    find,
+    programs_folder,
+    require,
+)
 from tests.cluster.stubs import script
 
 
@@ -53,3 +63,24 @@ def test_who_needs_a_missing_one_is_told_the_remedy(env: dict[str, str]) -> None
     assert find("etcd", env) is None
     with pytest.raises(ProgramError, match=r"etcd is missing.*make tools"):
         require("etcd", env)
+
+
+@pytest.mark.parametrize("patch", ["0", "12-gke.7"])
+def test_assets_of_our_minor_version_are_taken(patch: str, env: dict[str, str], tmp_path: Path) -> None:
+    version = f"{KUBERNETES.rpartition('.')[0]}.{patch}"
+    given = script(tmp_path / "assets" / "kube-apiserver", f"echo Kubernetes {version}")
+
+    assert find("kube-apiserver", env) == given
+
+
+@pytest.mark.parametrize("said", ["echo Kubernetes v1.31.0", "echo Kubernetes v1.3.6", "exit 1"])
+def test_assets_of_another_are_refused_with_the_remedy(said: str, env: dict[str, str], tmp_path: Path) -> None:
+    script(tmp_path / "assets" / "kube-apiserver", said)
+    script(tmp_path / "assets" / "etcd", "")
+    remedy = r"assets/kube-apiserver is of another version .*setup-envtest use 1\.\d+\.x`, or unset it"
+
+    for name in ("kube-apiserver", "etcd", "kubectl"):
+        with pytest.raises(ProgramError, match=remedy):
+            require(name, env)
+    with pytest.raises(ProgramError, match=remedy):
+        build_missing(print, env)
