@@ -35,6 +35,9 @@ HERE = Path(__file__).parent
 READY_SECONDS = 50.0
 # Between looking for a free port and binding it somebody else may have taken it.
 ATTEMPTS = 3
+PLAIN = ("etcd", "kube-apiserver")
+_LIVELY = ("kube-controller-manager", "kube-scheduler", "kwok")
+FULL = (*PLAIN, *_LIVELY)
 CONTROLLERS = (
     "clusterrole-aggregation-controller",
     "deployment-controller",
@@ -366,7 +369,7 @@ class ControlPlane:
     def _until_node_takes_pods(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
         while time.monotonic() < deadline:
-            for name in ("kube-controller-manager", "kube-scheduler", "kwok"):
+            for name in _LIVELY:
                 self.processes[name].look()
             node = self.request("GET", "/api/v1/nodes/node")
             ready = any(each["type"] == "Ready" and each["status"] == "True" for each in _conditions(node))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import ssl
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.cluster.processes import runs
+from tests.cluster.processes import LOOK_SECONDS, runs
 from tests.cluster.programs import CLIENTS, PROGRAMS, require
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +67,17 @@ def test_up_status_and_down(command: Command, tmp_path: Path) -> None:
 
     again = command("up")
     assert (again.returncode, again.stdout) == (0, up.stdout)
+    full = command("up", "--full")
+    assert (full.returncode, full.stdout) == (1, "")
+    assert "running without kube-controller-manager, kube-scheduler, kwok; end it first" in full.stderr
     assert command("status").stdout == status.stdout
+
+    os.kill(running["kube-apiserver"], signal.SIGKILL)
+    while runs(running["kube-apiserver"], "kube-apiserver"):
+        time.sleep(LOOK_SECONDS)
+    half = command("up")
+    assert (half.returncode, half.stdout) == (1, "")
+    assert "running without kube-apiserver; end it first: python -m tests.cluster down" in half.stderr
 
     assert command("down").returncode == 0
     assert not any(runs(pid, name) for name, pid in running.items())
