@@ -18,6 +18,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -61,8 +62,9 @@ class NotReadyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """One request, as the audit log tells it."""
+    """One request, as the audit log tells it. received: when, in seconds since the epoch."""
 
+    received: float
     user: str
     verb: str
     resource: str
@@ -254,12 +256,14 @@ class ControlPlane:
 
     def requests(self) -> Iterator[Audited]:
         """Every request so far, from the audit log; two lines where one was answered later than received."""
-        for line in (self._home / "audit.log").read_text().splitlines():
+        *lines, _ = (self._home / "audit.log").read_bytes().split(b"\n")  # the last is being written, or empty
+        for line in lines:
             event = json.loads(line)
             about = event.get("objectRef", {})
             group = about.get("apiGroup", "")
             resource = about.get("resource", "")
             yield Audited(
+                received=datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp(),
                 user=event["user"].get("username", ""),
                 verb=event["verb"],
                 resource=f"{resource}.{group}" if group else resource,

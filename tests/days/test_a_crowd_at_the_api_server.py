@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from typing import Any
 
 import httpx
@@ -104,14 +102,11 @@ async def answered(real: Real, code: int) -> None:
 
 def refused_at(plane: ControlPlane) -> list[float]:
     """When our watch of Deployments was turned away, by the audit log."""
-    assert plane.folder is not None
-    found = []
-    for line in (plane.folder / "audit.log").read_text().splitlines():
-        event = json.loads(line)
-        refused = event["stage"] == "ResponseComplete" and event.get("responseStatus", {}).get("code") == 429
-        if refused and event["verb"] == "watch" and event["objectRef"]["resource"] == "deployments":
-            found.append(datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp())
-    return found
+    return [
+        each.received
+        for each in plane.requests()
+        if (each.verb, each.resource, each.code) == ("watch", DEPLOYMENTS, 429) and each.stage == "ResponseComplete"
+    ]
 
 
 async def test_turned_away_and_let_in_again(day: Day, plane: ControlPlane, real: Real) -> None:
