@@ -13,11 +13,11 @@ import httpx
 import pytest
 
 from tests.cluster.control_plane import ControlPlane
+from tests.contract.line import line_to
 from tests.contract.mirrored import mirror_of
 from tests.contract.objects import deployment
 from tests.contract.servers import Real
 from tests.days.day import DEPLOYMENTS, Day
-from tests.days.relay import relay_to
 
 PATH = "/apis/apps/v1/namespaces/{}/deployments"
 FLOW = "/apis/flowcontrol.apiserver.k8s.io/v1"
@@ -113,14 +113,14 @@ async def test_turned_away_and_let_in_again(day: Day, plane: ControlPlane, real:
     namespace = await real.namespace()
     path = PATH.format(namespace)
     kubeconfig = real.kubeconfig("mirror-token")
-    async with relay_to(plane.port) as relay:
-        plane.write_kubeconfig(kubeconfig, token="mirror-token", server=relay.url)
+    async with line_to(plane.url) as line:
+        plane.write_kubeconfig(kubeconfig, token="mirror-token", server=line.url)
         async with mirror_of(real, kubeconfig=kubeconfig) as mirrored:
             written = await real.done("POST", path, deployment("before"))
             reader = await mirrored.reaches(DEPLOYMENTS, written["metadata"]["resourceVersion"])
             day.begins()
             async with crowded(real):
-                relay.cut()
+                line.cut()
                 await mirrored.until(lambda: "429" in reader.reason)
                 await real.done("POST", path, deployment("meanwhile"))
                 await asyncio.sleep(CROWDED_SECONDS)
