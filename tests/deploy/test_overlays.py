@@ -128,7 +128,7 @@ def test_operations_tells_which_join() -> None:
 
 
 def test_replicas_of_a_tree_are_leaves(join: Joining) -> None:
-    alone, joined = (at(join(names, None), "Deployment") for names in (["tree"], ["replicas", "tree"]))
+    alone, joined = (at(join(names, None), "Deployment") for names in (["tree"], ["tree", "replicas"]))
 
     assert joined["kubemirror-root"] == alone["kubemirror-root"]
     assert joined["kubemirror"]["spec.replicas"] == 6

@@ -52,6 +52,10 @@ SEND_SECONDS = 60.0
 CLOCK_SLACK_SECONDS = 0.001
 
 
+class SlowReaderError(Exception):
+    """A reader has taken nothing of one batch for SEND_SECONDS."""
+
+
 class Output(Protocol):
     """Where the lines go."""
 
@@ -196,7 +200,7 @@ class Watch:
             )
 
     async def run(self, output: Output) -> None:
-        """Tell everything until the deadline, an error or the client's leave. Never raises StreamEndedError."""
+        """Tell everything until the deadline, an error or the client's leave. Raises SlowReaderError alone."""
         cancels = [
             self._context.lifecycle.on_change(self.wake),
             self._context.catalog.on_change(self.wake),
@@ -231,7 +235,7 @@ class Watch:
             except StreamEndedError as error:
                 self._failure = status.from_error(error)
                 return
-            if told:
+            if told or await self._leave_gap(output):
                 continue
             now = self._loop.time() + CLOCK_SLACK_SECONDS
             if self._context.lifecycle.closing:
@@ -296,11 +300,19 @@ class Watch:
                 lines, size = [], 0
                 if output.gone:
                     return False
-        if self._gap is not None and self._gap.high is not None and not position.pending:
-            self._cross(None, lines)
         await self._send(output, lines)
         if len(changes) == BATCH_CHANGES:
             await asyncio.sleep(0)  # a long replay must not hold up those who wait for one event
+        return True
+
+    async def _leave_gap(self, output: Output) -> bool:
+        """Tell the end of a gap that closed with nothing more to tell; whether there was one."""
+        position = self._position
+        if self._gap is None or self._gap.high is None or position is None or position.pending:
+            return False
+        lines: list[bytes] = []
+        self._cross(None, lines)
+        await self._send(output, lines)
         return True
 
     def _cross(self, entered: Gap | None, lines: list[bytes]) -> None:
@@ -335,8 +347,11 @@ class Watch:
 
     async def _send(self, output: Output, lines: list[bytes]) -> None:
         if lines:
-            async with asyncio.timeout(SEND_SECONDS):
-                await output.send(lines)
+            try:
+                async with asyncio.timeout(SEND_SECONDS):
+                    await output.send(lines)
+            except TimeoutError:
+                raise SlowReaderError from None
 
     async def _wait(self, seconds: float) -> None:
         self._rest_ends = self._loop.time() + seconds
