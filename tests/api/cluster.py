@@ -88,6 +88,7 @@ class Upstream:
 
     documents: dict[str, Document] = field(default_factory=dict)
     version: int = 0
+    sum: int = 0
     asked: list[str] = field(default_factory=list)
 
     async def fetch(self, path: str, *, query: str = "", accept: str = "application/json") -> Document:
@@ -97,9 +98,13 @@ class Upstream:
     async def create(self, group: str, kind: str, spec: dict[str, Any], *, token: str | None = None) -> dict[str, Any]:
         raise AssertionError("no review goes upstream")
 
-    async def current(self, resource: Resource) -> int:
-        self.asked.append(resource.name)
+    async def current(self, resource: Resource, namespace: str = "") -> int:
+        self.asked.append(f"{resource.name} {namespace}".strip())
         return self.version
+
+    async def digest(self, resource: Resource, namespace: str = "") -> int:
+        self.asked.append(f"digest of {resource.name} {namespace}".strip())
+        return self.sum
 
     async def refresh(self, name: str | None) -> list[str]:
         raise AssertionError("nothing is refreshed")

@@ -13,7 +13,10 @@ from typing import Any
 
 # No command here takes longer than a second on an idle machine.
 RUN_SECONDS = 50.0
-_AGE = re.compile(r"(?<![\w.-])(?:(?:\d+[smhdy]){1,2}|AGE|LAST SEEN|FIRST SEEN|<unknown>|<invalid>)(?![\w.-]) *")
+# Not behind "=": what is configured (timeout=1s) is no age.
+_AGE = re.compile(r"(?<![\w.=-])(?:(?:\d+[smhdy]){1,2}|AGE|LAST SEEN|FIRST SEEN|<unknown>|<invalid>)(?![\w.-]) *")
+_PART = re.compile(r"(\d+)([smhdy])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "y": 365 * 86400}
 # kubelet's lease is renewed each ten seconds.
 _RENEWED = re.compile(r"(RenewTime: +).*")
 
@@ -73,6 +76,18 @@ class Kubectl:
     @property
     def _environment(self) -> dict[str, str]:
         return {"PATH": os.environ["PATH"], "HOME": str(self.home), "KUBECONFIG": str(self.kubeconfig)}
+
+
+def assert_same(server: Said, mirror: Said) -> None:
+    """The same but for ages, and those within the time between the two runs: 100m of CPU is not 250m."""
+    assert mirror.ageless == server.ageless
+    ages = list(zip(ages_of(server.out), ages_of(mirror.out), strict=True))
+    assert all(abs(theirs - ours) <= max(RUN_SECONDS, theirs // 100) for theirs, ours in ages), ages
+
+
+def ages_of(text: str) -> list[int]:
+    """What looks like an age, in seconds, in order."""
+    return [sum(int(n) * _SECONDS[unit] for n, unit in _PART.findall(found[0])) for found in _AGE.finditer(text)]
 
 
 def ageless(text: str) -> str:

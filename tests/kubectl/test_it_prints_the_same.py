@@ -6,7 +6,7 @@ import pytest
 
 from tests.kubectl.commands import COMMANDS, FAILING
 from tests.kubectl.conftest import Books
-from tests.kubectl.kubectl import Said, unversioned
+from tests.kubectl.kubectl import Said, assert_same, unversioned
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -25,5 +25,5 @@ def printed_the_same(books: Books, line: str) -> Said:
     server, mirror = books.both(line)
     if "--raw" in line:
         server, mirror = unversioned(server), unversioned(mirror)
-    assert mirror.ageless == server.ageless
+    assert_same(server, mirror)
     return server

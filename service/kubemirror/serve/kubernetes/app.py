@@ -328,6 +328,7 @@ class KubernetesApp:
             namespace=target.namespace,
             resource_version=version,
             initial=initial,
+            consistent=not options.resource_version and self._reads.consistent(target.resource),
             bookmarks=options.allow_watch_bookmarks,
             seconds=max(seconds, 0.0),
             decision=decision,

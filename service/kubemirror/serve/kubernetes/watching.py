@@ -29,7 +29,7 @@ from kubemirror.serve.kubernetes.forms import Shape, View
 from kubemirror.serve.kubernetes.frames import Audience, Frames
 from kubemirror.serve.kubernetes.round import Round
 from kubemirror.serve.kubernetes.streams import Outlet
-from kubemirror.serve.waiting import fresh, resumable
+from kubemirror.serve.waiting import caught_up, fresh, resumable
 from kubemirror.state.catalog import Resource
 from kubemirror.state.journal import Gap, Position
 from kubemirror.state.selectors import Selection
@@ -75,7 +75,7 @@ class Output(Protocol):
 class Asked:
     """What a watch was asked for, parsed and authorised.
 
-    resource_version: 0 for unset or "0". initial: send the present state first.
+    resource_version: 0 for unset or "0". initial: send the present state first; consistent: as new as upstream's.
     seconds: how long it lasts at most. entry_version: the resource as it was when the watch began.
     """
 
@@ -86,6 +86,7 @@ class Asked:
     namespace: str | None
     resource_version: int
     initial: bool
+    consistent: bool
     bookmarks: bool
     seconds: float
     decision: Allow
@@ -181,6 +182,8 @@ class Watch:
         try:
             if asked.initial:
                 seconds = self._context.settings.freshness_seconds
+                if asked.consistent:
+                    await caught_up(self._context, asked.resource, asked.namespace, reader)
                 await fresh(reader, asked.resource_version, seconds=seconds)
                 await resumable(reader, seconds=seconds)
                 reader.require_served()
