@@ -361,6 +361,21 @@ def told(recorded: Recorded) -> Told:
     return Told(events, bookmarks)
 
 
+def overtaken(recorded: Recorded) -> list[tuple[int, int]]:
+    """Bookmarks that say less than an event before them has told; each server knows for itself how much more."""
+    found, highest = [], 0
+    for line in recorded.events:
+        event = json.loads(line)
+        obj = event["object"]
+        if obj["kind"] == "Table":
+            obj = obj["rows"][0].get("object") or {}
+        version = int(obj.get("metadata", {}).get("resourceVersion") or 0)
+        if event["type"] == "BOOKMARK" and 0 < version < highest:  # a row may come without its object
+            found.append((version, highest))
+        highest = max(highest, version)
+    return found
+
+
 def _without_version(obj: Pairs) -> Pairs:
     """A bookmark stands for all that a server has heard, which each knows for itself."""
     obj = obj.put("metadata", obj.get("metadata").put("resourceVersion", "#"))

@@ -8,7 +8,7 @@ import pytest
 
 from tests.beside.comparing import same
 from tests.beside.pair import Pair
-from tests.beside.streams import WATCHES, Recorded, Watched, brief, record, told
+from tests.beside.streams import WATCHES, Recorded, Watched, brief, overtaken, record, told
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +26,7 @@ def test_a_stream_is_the_servers(watched: Watched, recorded: dict[str, tuple[Rec
     assert [brief(event) for event in own.events] == [brief(event) for event in expected.events]
     for at, (event, mine) in enumerate(zip(expected.events, own.events, strict=True)):
         same(event, mine, f"[{at}]")
+    assert (overtaken(theirs), overtaken(ours)) == ([], [])
     assert bool(own.bookmarks) is ("allowWatchBookmarks" in watched.query)  # one before the end at the least
     if expected.bookmarks:
         same(expected.bookmarks[-1], own.bookmarks[-1], "bookmark")
