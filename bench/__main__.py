@@ -12,6 +12,7 @@ from bench.contenders import find_version_rs
 from bench.isolation import isolate
 from bench.objects import OBJECT_BYTES
 from bench.processes import Cores, cores
+from tests.cluster.programs import build_missing
 
 _ROOT = Path(__file__).parent.parent
 # As sent; without managedFields and with printer cells it is 2.6 kB that is held.
@@ -72,8 +73,11 @@ def main() -> int:
 
 
 def _measure(arguments: argparse.Namespace, where: Cores, folder: Path, told: report.Report) -> None:
+    # Before there is no network any more.
     if arguments.only in (None, "streams"):
-        generator.build(print)  # before there is no network any more
+        generator.build(print)
+    if arguments.only in (None, "streams", "beside"):
+        build_missing(print)
     if arguments.only in (None, "beside"):
         open_ = isolate()
         program, told.missing = find_version_rs()

@@ -90,7 +90,7 @@ class Run:
 
 def measure(run: Run, sizes: list[int]) -> None:
     """All rows, at each number of Deployments; the smaller first."""
-    with cluster(cores=run.cores, folder=run.folder, say=run.say) as upstream:
+    with cluster(cores=run.cores, folder=run.folder) as upstream:
         for objects in sorted(sizes):
             upstream.fill(objects, run.say)
             _starts(run, upstream)

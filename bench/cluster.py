@@ -17,7 +17,6 @@ from bench.objects import NAMESPACES, deployment, encode
 from bench.processes import Cores, Observed, starting_on
 from kubemirror.demo.users import ADMIN_TOKEN
 from tests.cluster.control_plane import ControlPlane
-from tests.cluster.programs import build_missing
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/{}/deployments"
 # Enough in flight to keep the API server busy; Python's own share grows with more.
@@ -85,9 +84,8 @@ def _send(connection: http.client.HTTPConnection, method: str, path: str, body: 
 
 
 @contextlib.contextmanager
-def cluster(*, cores: Cores, folder: Path, say: Callable[[str], None]) -> Iterator[Cluster]:
+def cluster(*, cores: Cores, folder: Path) -> Iterator[Cluster]:
     """An empty one, away from the measured core."""
-    build_missing(say)
     flags = (f"--advertise-address={_ADVERTISED}", "--endpoint-reconciler-type=none")
     plane = ControlPlane(folder=folder / "cluster", audit=False, flags=flags)
     with starting_on(cores.others):

@@ -364,7 +364,7 @@ def _form(*, gzip: bool, tls: bool) -> str:
 
 def _beside(run: Run, program: Path) -> None:
     """kube-apiserver, asked the same by the same program; it speaks TLS only."""
-    with cluster(cores=run.cores, folder=run.folder, say=run.say) as real:
+    with cluster(cores=run.cores, folder=run.folder) as real:
         real.fill(1, run.say)
         server = real.contender
         _, _, path = _object(server)

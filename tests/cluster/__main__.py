@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.cluster.control_plane import ControlPlane, NotReadyError
+from tests.cluster.control_plane import FULL, PLAIN, ControlPlane, NotReadyError
 from tests.cluster.processes import LOOK_SECONDS, ProcessDiedError, runs
 from tests.cluster.programs import ProgramError, build_missing, cache_folder
 
@@ -54,7 +54,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _up(home: Path, *, full: bool) -> int:
-    if _running(home):
+    running = _running(home)
+    if running:
+        if missing := [name for name in (FULL if full else PLAIN) if name not in running]:
+            _say(f"one is running without {', '.join(missing)}; end it first: python -m tests.cluster down")
+            return 1
         _say("one is running already; end it with: python -m tests.cluster down")
         print(home / "kubeconfig")
         return 0

@@ -18,6 +18,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,6 +36,9 @@ HERE = Path(__file__).parent
 READY_SECONDS = 50.0
 # Between looking for a free port and binding it somebody else may have taken it.
 ATTEMPTS = 3
+PLAIN = ("etcd", "kube-apiserver")
+_LIVELY = ("kube-controller-manager", "kube-scheduler", "kwok")
+FULL = (*PLAIN, *_LIVELY)
 CONTROLLERS = (
     "clusterrole-aggregation-controller",
     "deployment-controller",
@@ -58,8 +62,9 @@ class NotReadyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """One request, as the audit log tells it."""
+    """One request, as the audit log tells it. received: when, in seconds since the epoch."""
 
+    received: float
     user: str
     verb: str
     resource: str
@@ -251,12 +256,14 @@ class ControlPlane:
 
     def requests(self) -> Iterator[Audited]:
         """Every request so far, from the audit log; two lines where one was answered later than received."""
-        for line in (self._home / "audit.log").read_text().splitlines():
+        *lines, _ = (self._home / "audit.log").read_bytes().split(b"\n")  # the last is being written, or empty
+        for line in lines:
             event = json.loads(line)
             about = event.get("objectRef", {})
             group = about.get("apiGroup", "")
             resource = about.get("resource", "")
             yield Audited(
+                received=datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp(),
                 user=event["user"].get("username", ""),
                 verb=event["verb"],
                 resource=f"{resource}.{group}" if group else resource,
@@ -366,7 +373,7 @@ class ControlPlane:
     def _until_node_takes_pods(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
         while time.monotonic() < deadline:
-            for name in ("kube-controller-manager", "kube-scheduler", "kwok"):
+            for name in _LIVELY:
                 self.processes[name].look()
             node = self.request("GET", "/api/v1/nodes/node")
             ready = any(each["type"] == "Ready" and each["status"] == "True" for each in _conditions(node))

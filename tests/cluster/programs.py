@@ -11,13 +11,14 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from tests.cluster.toolchain import Toolchain, ToolchainError, find_toolchain
@@ -76,15 +77,39 @@ def programs_folder(programs: Mapping[str, Program], env: Mapping[str, str]) -> 
 
 
 def find(name: str, env: Mapping[str, str] = os.environ) -> Path | None:
-    """The program of that name, or None where it has to be built."""
-    assets = env.get("KUBEBUILDER_ASSETS")
-    folders = [Path(assets)] if assets else []
+    """The program of that name, or None where it has to be built. ProgramError for a Kubernetes of another version."""
     (programs,) = (each for each in (PROGRAMS, CLIENTS, EARLIER) if name in each)
-    for folder in [*folders, programs_folder(programs, env)]:
+    assets = env.get("KUBEBUILDER_ASSETS")
+    if assets and programs is PROGRAMS:
+        _check_version(Path(assets))
+    for folder in [*([Path(assets)] if assets else []), programs_folder(programs, env)]:
         program = folder / name
-        if program.is_file() and os.access(program, os.X_OK):
+        if _executable(program):
             return program
     return None
+
+
+@cache
+def _check_version(assets: Path) -> None:
+    """What is expected of Kubernetes is expected of one minor version; etcd and kubectl come with the API server."""
+    server = assets / "kube-apiserver"
+    if not _executable(server):
+        return
+    try:
+        said = subprocess.run([server, "--version"], check=False, capture_output=True, text=True, timeout=60).stdout
+    except OSError as error:
+        said = str(error)
+    wanted = KUBERNETES.rpartition(".")[0]
+    found = re.search(r"v\d+\.\d+", said)
+    if found is None or found[0] != wanted:
+        raise ProgramError(
+            f"{server} is of another version ({said.strip() or 'it tells none'}) than these tests ({KUBERNETES}): "
+            f"fill $KUBEBUILDER_ASSETS with `setup-envtest use {wanted[1:]}.x`, or unset it to have them built"
+        )
+
+
+def _executable(program: Path) -> bool:
+    return program.is_file() and os.access(program, os.X_OK)
 
 
 def require(name: str, env: Mapping[str, str] = os.environ) -> Path:

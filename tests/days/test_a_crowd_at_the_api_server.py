@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.cluster.control_plane import ControlPlane
+from tests.contract.line import line_to
 from tests.contract.mirrored import mirror_of
 from tests.contract.objects import deployment
 from tests.contract.servers import Real
 from tests.days.day import DEPLOYMENTS, Day
-from tests.days.relay import relay_to
 
 PATH = "/apis/apps/v1/namespaces/{}/deployments"
 FLOW = "/apis/flowcontrol.apiserver.k8s.io/v1"
@@ -104,28 +102,25 @@ async def answered(real: Real, code: int) -> None:
 
 def refused_at(plane: ControlPlane) -> list[float]:
     """When our watch of Deployments was turned away, by the audit log."""
-    assert plane.folder is not None
-    found = []
-    for line in (plane.folder / "audit.log").read_text().splitlines():
-        event = json.loads(line)
-        refused = event["stage"] == "ResponseComplete" and event.get("responseStatus", {}).get("code") == 429
-        if refused and event["verb"] == "watch" and event["objectRef"]["resource"] == "deployments":
-            found.append(datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp())
-    return found
+    return [
+        each.received
+        for each in plane.requests()
+        if (each.verb, each.resource, each.code) == ("watch", DEPLOYMENTS, 429) and each.stage == "ResponseComplete"
+    ]
 
 
 async def test_turned_away_and_let_in_again(day: Day, plane: ControlPlane, real: Real) -> None:
     namespace = await real.namespace()
     path = PATH.format(namespace)
     kubeconfig = real.kubeconfig("mirror-token")
-    async with relay_to(plane.port) as relay:
-        plane.write_kubeconfig(kubeconfig, token="mirror-token", server=relay.url)
+    async with line_to(plane.url) as line:
+        plane.write_kubeconfig(kubeconfig, token="mirror-token", server=line.url)
         async with mirror_of(real, kubeconfig=kubeconfig) as mirrored:
             written = await real.done("POST", path, deployment("before"))
             reader = await mirrored.reaches(DEPLOYMENTS, written["metadata"]["resourceVersion"])
             day.begins()
             async with crowded(real):
-                relay.cut()
+                line.cut()
                 await mirrored.until(lambda: "429" in reader.reason)
                 await real.done("POST", path, deployment("meanwhile"))
                 await asyncio.sleep(CROWDED_SECONDS)

@@ -12,11 +12,11 @@ from kubemirror.demo.users import TOKENS
 from kubemirror.kube.credential_files import RECHECK_SECONDS
 from kubemirror.state.events import Phase
 from tests.cluster.control_plane import ControlPlane
+from tests.contract.line import line_to
 from tests.contract.mirrored import mirror_of
 from tests.contract.objects import deployment
 from tests.contract.servers import Real
 from tests.days.day import DEPLOYMENTS, Day
-from tests.days.relay import relay_to
 
 PATH = "/apis/apps/v1/namespaces/{}/deployments"
 
@@ -91,8 +91,8 @@ async def test_our_certificate_while_the_old_one_still_holds(
     issue(ca, client, "mirror")
     kubeconfig = real.kubeconfig("mirror-token")
     passed = 0.0
-    async with relay_to(plane.port) as relay:
-        plane.write_kubeconfig(kubeconfig, client=client, server=relay.url)
+    async with line_to(plane.url) as line:
+        plane.write_kubeconfig(kubeconfig, client=client, server=line.url)
         async with mirror_of(real, kubeconfig=kubeconfig, clock=lambda: time.monotonic() + passed) as mirrored:
             reader = mirrored.held(DEPLOYMENTS)
             day.begins()
@@ -102,7 +102,7 @@ async def test_our_certificate_while_the_old_one_still_holds(
             await mirrored.reaches(DEPLOYMENTS, written["metadata"]["resourceVersion"])
             assert reader.statistics.errors == {}
 
-            relay.cut()
+            line.cut()
             await mirrored.until(lambda: reader.phase is Phase.STALE)
             cut = time.monotonic()
             await real.done("POST", path, deployment("after-the-cut"))

@@ -15,12 +15,12 @@ import pytest
 from kubemirror.errors import ExpiredError
 from kubemirror.state.events import Phase
 from tests.cluster.control_plane import ControlPlane
+from tests.contract.line import line_to
 from tests.contract.mirrored import mirror_of
 from tests.contract.objects import deployment
 from tests.contract.servers import Real
 from tests.days.day import DEPLOYMENTS, Day
 from tests.days.load import load_on
-from tests.days.relay import relay_to
 
 PATH = "/apis/apps/v1/namespaces/{}/deployments"
 # A rollback shows in the next audit; Settings' default is minutes.
@@ -60,22 +60,21 @@ async def test_compacted_while_we_were_away(day: Day, plane: ControlPlane, real:
     namespace = await real.namespace()
     path = PATH.format(namespace)
     kubeconfig = real.kubeconfig("mirror-token")
-    async with relay_to(plane.port) as relay:
-        plane.write_kubeconfig(kubeconfig, token="mirror-token", server=relay.url)
+    async with line_to(plane.url) as line:
+        plane.write_kubeconfig(kubeconfig, token="mirror-token", server=line.url)
         async with mirror_of(real, kubeconfig=kubeconfig) as mirrored:
             newest = await real.done("POST", path, deployment("kept"))
             reader = await mirrored.reaches(DEPLOYMENTS, newest["metadata"]["resourceVersion"])
             position = reader.follow(lambda: None)
             day.begins()
 
-            relay.closed = True
-            relay.cut()
+            await line.down()
             await real.done("DELETE", f"{path}/kept")
             written = await real.done("POST", path, deployment("new"))
             etcd(plane, "kv/compaction", {"revision": written["metadata"]["resourceVersion"], "physical": True})
             plane.end_process("kube-apiserver", kill=True)
             await day.again()
-            relay.closed = False
+            await line.up()
             await day.converged(mirrored)
 
             assert [held.name for held in reader.snapshot(namespace).objects] == ["new"]

@@ -273,6 +273,24 @@ async def test_the_whole_suite_asks_through_both_lanes(world: World, store: Stor
         assert lanes.twice == 4
 
 
+@pytest.mark.parametrize(("gone", "said"), [("keep", "is not kept"), ("renew", "is not given again")])
+@pytest.mark.parametrize("path", [ONE, ALL, OBJECT, LIST, "/resources/deployments?output=json"])
+@pytest.mark.parametrize("headers", [{}, TABLE])
+async def test_and_fails_where_a_route_leaves_the_fast_lane(
+    path: str,
+    headers: dict[str, str],
+    gone: str,
+    said: str,
+    world: World,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Lane, gone, lambda *_, **__: None)
+    async with httpx.AsyncClient(transport=BothLanes(world.context), base_url="http://localhost") as client:
+        with pytest.raises(AssertionError, match=said):
+            await client.get(path, headers=headers)
+
+
 async def test_large_answers_are_sent_in_pieces_and_never_held_whole() -> None:
     world = World()
     store = world.mirror()

@@ -10,7 +10,7 @@ import sys
 from kubemirror.settings import Settings
 from kubemirror.state.events import Phase
 from tests.ship.conftest import DemoMirror
-from tests.ship.repository import ROOT
+from tests.ship.repository import ROOT, tracked
 
 
 def test_the_settings_table_is_that_of_the_code() -> None:
@@ -29,6 +29,14 @@ def test_every_phase_is_explained() -> None:
     text = (ROOT / "docs" / "operations.md").read_text()
 
     assert [phase for phase in Phase if f"| {phase} |" not in text] == []
+
+
+def test_every_folder_of_tests_says_where_it_runs() -> None:
+    tests = ROOT / "tests"
+    folders = {path.relative_to(tests).parts[0] for path in tracked() if tests in path.parent.parents}
+    told = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", (tests / "README.md").read_text(), re.MULTILINE)
+
+    assert sorted(re.findall(r"\w+", " ".join(told))) == sorted(folders - {"contract"})  # which has a table of its own
 
 
 def test_metrics_that_operations_alerts_on_exist() -> None:
