@@ -47,8 +47,10 @@ bench: $(READY) tools  ## Measure speed and memory beside others' (VERSION_RS=bi
 docs: $(READY)  ## Write what docs/ repeats from the code
 	@$(BIN)/python tools/settings_table.py
 
-tools: $(READY)  ## Fetch or build what tests run and pip has not: promtool, wrk, a Kubernetes control plane
+tools: $(READY)  ## Fetch or build what tests run and pip has not: promtool, wrk, nginx, Chromium, a control plane
 	@tools/unpack.sh $(CACHE) promtool "tests need it to judge /metrics" prometheus
+	@tools/unpack.sh $(CACHE) nginx "push is tested behind it" nginx
+	@tools/unpack.sh $(CACHE) chromium-headless-shell "pages are tested in it" chromium-headless-shell +
 	@tools/unpack.sh $(CACHE) wrk "the bench loads servers with it" wrk libluajit-5.1-2
 	@$(BIN)/python -m tests.cluster build
 

@@ -13,13 +13,15 @@ class Wire:
     """Passes bytes on; ``asked`` keeps the first line of each connection.
 
     closed: connections are reset as they come. dark: nothing is passed on, and nobody is told. budget: bytes to the
-    reader after which a connection is cut. leads_to: the port behind it; the next connections go there.
+    reader after which a connection is cut. leads_to: the port behind it; the next connections go there. upgrades:
+    whether a WebSocket's opening is passed on as such.
     """
 
     def __init__(self, leads_to: int) -> None:
         self.leads_to = leads_to
         self.closed = False
         self.budget: int | None = None
+        self.upgrades = True
         self.asked: list[str] = []
         self._light = asyncio.Event()
         self._light.set()
@@ -66,6 +68,9 @@ class Wire:
             async with self._came:
                 self.asked.append(first.decode().strip())
                 self._came.notify_all()
+            if not self.upgrades:
+                head = await reader.readuntil(b"\r\n\r\n")
+                first += b"\r\n".join(line for line in head.split(b"\r\n") if b"upgrade" not in line.lower())
             upstream = await asyncio.open_connection("127.0.0.1", self.leads_to)
         except OSError:
             writer.transport.abort()

@@ -1,0 +1,141 @@
+"""nginx in front of a mirror: what docs/push.md says about it is what it takes, no more and no less."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+
+import httpx
+import orjson
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidHandshake
+
+from kubemirror.client import Added, Bookmark, Mirror
+from tests.conftest import tool
+from tests.serve.live import Lines, Live, frame_of, running
+from tests.serve.world import Store, World
+from tests.ship.repository import ROOT
+
+# Nothing but what an unprivileged nginx of its own needs; the location is what is tested.
+CONFIGURATION = """
+daemon off; master_process off; pid {folder}/pid; error_log stderr;
+events {{}}
+http {{
+  access_log off;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{
+      proxy_pass http://{address};
+{lines}
+    }}
+  }}
+}}
+"""
+
+
+def documented() -> str:
+    """The lines of docs/push.md for WebSockets."""
+    (block,) = re.findall(r"```nginx\n(.*?)```", (ROOT / "docs" / "push.md").read_text(), re.DOTALL)
+    return "\n".join(line for line in block.splitlines() if "proxy_pass" not in line and line.startswith("    "))
+
+
+@pytest.fixture
+def store(world: World) -> Store:
+    store = world.mirror()
+    store.sync(store.object(7, "web", "blue"), resource_version=100)
+    return store
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+async def live(world: World, store: Store) -> AsyncIterator[Live]:
+    async with running(world) as live:
+        yield live
+
+
+@asynccontextmanager
+async def nginx(live: Live, folder: Path, port: int, lines: str = "") -> AsyncIterator[str]:
+    """Where it listens."""
+    configuration = folder / "nginx.conf"
+    configuration.write_text(CONFIGURATION.format(folder=folder, port=port, address=live.address, lines=lines))
+    log = folder / "log"
+    with log.open("wb") as errors:
+        process = subprocess.Popen([tool("nginx"), "-c", str(configuration), "-e", "stderr"], stderr=errors)
+    try:
+        async with httpx.AsyncClient() as client:
+            for _ in range(400):
+                assert process.poll() is None, log.read_text()
+                try:
+                    await client.get(f"http://127.0.0.1:{port}/livez")
+                except httpx.TransportError:
+                    await asyncio.sleep(0.05)
+                else:
+                    break
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.mark.parametrize(("accept", "start"), [("text/event-stream", "data: "), ("*/*", "")])
+async def test_events_and_lines_pass_at_once_with_its_defaults(
+    live: Live, store: Store, tmp_path: Path, free_port: int, accept: str, start: str
+) -> None:
+    async with (
+        nginx(live, tmp_path, free_port) as address,
+        httpx.AsyncClient(timeout=5) as client,
+        client.stream("GET", f"http://{address}/watch?resource=deploy", headers={"accept": accept}) as answer,
+    ):
+        lines = Lines(answer)
+        heard: list[str] = []
+        while not any("BOOKMARK" in line for line in heard):
+            heard.append(await lines.line())
+        store.apply(101, "web", "blue", image="web:2")  # alone: nothing comes after it that would push it on
+        while "MODIFIED" not in heard[-1]:
+            heard.append(await lines.line())
+
+    assert heard[-1].startswith(start)
+    assert orjson.loads(heard[-1].removeprefix("data: "))["resourceVersion"] == "101"
+
+
+async def test_websockets_pass_with_the_lines_that_are_documented(
+    live: Live, store: Store, tmp_path: Path, free_port: int
+) -> None:
+    async with (
+        nginx(live, tmp_path, free_port, documented()) as address,
+        # A page behind it has the proxy's origin.
+        connect(f"ws://{address}/watch?resource=deploy", origin=f"http://{address}") as socket,  # type: ignore[arg-type]
+        httpx.AsyncClient(timeout=5) as client,
+    ):
+        snapshot = [await frame_of(socket) for _ in range(2)]
+        store.apply(101, "web", "blue", image="web:2")
+        change = await frame_of(socket)
+        plain = await client.get(f"http://{address}/resources/deploy?output=name")
+
+    assert [frame["type"] for frame in snapshot] == ["ADDED", "BOOKMARK"]
+    assert (change["type"], change["resourceVersion"]) == ("MODIFIED", "101")
+    assert plain.status_code == 200
+
+
+async def test_without_them_a_reader_gets_through_all_the_same(
+    live: Live, store: Store, tmp_path: Path, free_port: int
+) -> None:
+    async with nginx(live, tmp_path, free_port) as address:
+        with pytest.raises((InvalidHandshake, TimeoutError)):
+            await connect(f"ws://{address}/watch?resource=deploy", open_timeout=2)
+        async with Mirror(f"http://{address}") as mirror, aclosing(mirror.watch("deploy")) as events:
+            first, end = [await asyncio.wait_for(anext(events), 30) for _ in range(2)]
+
+    assert isinstance(first, Added)
+    assert isinstance(end, Bookmark)
