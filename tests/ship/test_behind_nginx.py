@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -71,11 +70,13 @@ async def nginx(live: Live, folder: Path, port: int, lines: str = "") -> AsyncIt
     configuration.write_text(CONFIGURATION.format(folder=folder, port=port, address=live.address, lines=lines))
     log = folder / "log"
     with log.open("wb") as errors:
-        process = subprocess.Popen([tool("nginx"), "-c", str(configuration), "-e", "stderr"], stderr=errors)
+        process = await asyncio.create_subprocess_exec(
+            tool("nginx"), "-c", str(configuration), "-e", "stderr", stderr=errors
+        )
     try:
         async with httpx.AsyncClient() as client:
             for _ in range(400):
-                assert process.poll() is None, log.read_text()
+                assert process.returncode is None, log.read_text()
                 try:
                     await client.get(f"http://127.0.0.1:{port}/livez")
                 except httpx.TransportError:
@@ -85,7 +86,7 @@ async def nginx(live: Live, folder: Path, port: int, lines: str = "") -> AsyncIt
         yield f"127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(10)
+        await asyncio.wait_for(process.wait(), 10)
 
 
 @pytest.mark.parametrize(("accept", "start"), [("text/event-stream", "data: "), ("*/*", "")])
