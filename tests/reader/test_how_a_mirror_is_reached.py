@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from kubemirror import client
 from kubemirror.access.authorizer import Caller
 from kubemirror.client import Mirror, MirrorError, NotFoundError, RefusedError, UnreachableError
 from kubemirror.client.backoff import FIRST_SECONDS, LONGEST_SECONDS, Backoff
@@ -19,6 +20,11 @@ from kubemirror.serve.certificate import Certificate, read_pair
 from kubemirror.settings import Settings
 from tests.serve.live import Live, running
 from tests.serve.world import Store, World
+
+
+def test_every_public_name_is_there() -> None:
+    assert [name for name in client.__all__ if not hasattr(client, name)] == []
+    assert sorted(client.__all__) == client.__all__
 
 
 class Tokens:

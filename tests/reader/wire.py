@@ -72,7 +72,7 @@ class Wire:
                 head = await reader.readuntil(b"\r\n\r\n")
                 first += b"\r\n".join(line for line in head.split(b"\r\n") if b"upgrade" not in line.lower())
             upstream = await asyncio.open_connection("127.0.0.1", self.leads_to)
-        except OSError:
+        except (OSError, asyncio.IncompleteReadError):
             writer.transport.abort()
             return
         finally:

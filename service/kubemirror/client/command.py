@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TextIO
@@ -78,16 +78,17 @@ async def _watch(mirror: Mirror, watched: Watched, out: Out) -> None:
         "on_lost": _lost,
     }
     async with mirror:
-        if watched.output in ("json", "name"):
-            form = "object" if watched.output == "json" else "key"
-            events = mirror.watch(watched.resource, as_=form, **asked)
-            await _tell(events, out, _json if watched.output == "json" else _name)
+        if watched.output == "json":
+            await _tell(mirror.watch(watched.resource, **asked), out, _json)
+            return
+        if watched.output == "name":
+            await _tell(mirror.watch(watched.resource, as_="key", **asked), out, _name)
             return
         table = await mirror.table(watched.resource, **asked)
         await _print(table, out, wide=watched.output == "wide", namespaces=not watched.namespace)
 
 
-async def _tell(events: AsyncGenerator[Event], out: Out, form: Any) -> None:
+async def _tell(events: AsyncGenerator[Event], out: Out, form: Callable[[dict[str, Any]], str]) -> None:
     """Each object in a form of its own."""
     said = Said()
     async with aclosing(events):

@@ -23,6 +23,8 @@ from kubemirror.errors import ConfigError
 
 # A mirror that is there answers at once; a list of 100,000 objects takes seconds to come.
 CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 60.0
+# A proxy that takes a WebSocket's opening for a request answers with a stream, of which there is no end to wait for.
+HANDSHAKE_SECONDS = 3.0
 # An object may have 16 MiB, a batch more.
 MESSAGE_BYTES = 64 * 1024 * 1024
 # Who leaves waits this long for the other side's word.
@@ -102,7 +104,7 @@ class Connection:
                 ssl=self._tls,
                 compression=None,  # a mirror does not: it frames an event once for all its readers
                 max_size=MESSAGE_BYTES,
-                open_timeout=CONNECT_SECONDS,
+                open_timeout=HANDSHAKE_SECONDS,
                 ping_interval=None,  # bookmarks tell that it lives
                 close_timeout=CLOSE_SECONDS,
             )
