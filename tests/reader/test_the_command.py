@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from kubemirror.__main__ import main
+from kubemirror.state.events import Phase
 from tests.reader.wire import Wire, wire_to
 from tests.serve.live import Live, running
 from tests.serve.process import ROOT
@@ -139,31 +141,39 @@ async def test_a_cut_line_is_said_and_nothing_is_printed_twice(wire: Wire, store
         said = await command.said()
         store.apply(101, "web", "blue", cells=["web", "2/2", "3d", "team/web:1.1"])
         (change,) = await command.lines(1)
+        again = await command.said()
 
-    assert said.startswith("kubemirror: ")
-    assert "again in" in said
+    assert said.startswith(f"kubemirror: the connection to {wire.url} broke; again in ")
+    assert again == "kubemirror: connected again"
     assert change.split()[:2] == ["web", "2/2"]
 
 
-async def test_a_cluster_that_is_lost_is_said(wire: Wire, store: Store) -> None:
+async def test_what_could_not_be_told_is_said(wire: Wire, store: Store) -> None:
     async with watch(wire, "deploy", "-o", "name") as command:
         await command.lines(2)
-        store.apply(101, "web", "blue")
-        await command.lines(1)
-        store.writer.compact(101)
-        store.apply(102, "web", "blue")
-        await command.lines(1)
         wire.closed = True
         wire.cut()
-        store.apply(103, "web", "blue")
-        store.writer.compact(103)
-        wire.closed = False
+        store.apply(101, "web", "blue")
+        store.writer.compact(101)
         said = [await command.said()]
+        wire.closed = False
         while "different" not in said[-1]:
             said.append(await command.said())
         (again,) = await command.lines(1)
 
     assert again == "deployment.apps/web"
+
+
+async def test_a_cluster_that_is_lost_is_said(wire: Wire, store: Store) -> None:
+    store.phase(Phase.STALE, "connection refused")
+    async with watch(wire, "deploy", "-o", "name") as command:
+        stale = await command.said()
+        store.phase(Phase.SYNCED)
+        wire.cut()
+        said = [await command.said() for _ in range(3)]
+
+    assert re.fullmatch(r"kubemirror: the mirror has lost its cluster since \d\d:\d\d:\d\d UTC: .*", stale)
+    assert said[-1] == "kubemirror: the mirror hears its cluster again"
 
 
 async def test_ctrl_c_is_a_quiet_end(wire: Wire) -> None:

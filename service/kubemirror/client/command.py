@@ -70,27 +70,27 @@ class Out:
 
 
 async def _watch(mirror: Mirror, watched: Watched, out: Out) -> None:
+    said = Said()
     asked: dict[str, Any] = {
         "namespace": watched.namespace,
         "name": watched.name,
         "label_selector": watched.label_selector,
         "field_selector": watched.field_selector,
-        "on_lost": _lost,
+        "on_lost": said.lost,
     }
     async with mirror:
         if watched.output == "json":
-            await _tell(mirror.watch(watched.resource, **asked), out, _json)
+            await _tell(mirror.watch(watched.resource, **asked), out, said, _json)
             return
         if watched.output == "name":
-            await _tell(mirror.watch(watched.resource, as_="key", **asked), out, _name)
+            await _tell(mirror.watch(watched.resource, as_="key", **asked), out, said, _name)
             return
         table = await mirror.table(watched.resource, **asked)
-        await _print(table, out, wide=watched.output == "wide", namespaces=not watched.namespace)
+        await _print(table, out, said, wide=watched.output == "wide", namespaces=not watched.namespace)
 
 
-async def _tell(events: AsyncGenerator[Event], out: Out, form: Callable[[dict[str, Any]], str]) -> None:
+async def _tell(events: AsyncGenerator[Event], out: Out, said: Said, form: Callable[[dict[str, Any]], str]) -> None:
     """Each object in a form of its own."""
-    said = Said()
     async with aclosing(events):
         async for event in events:
             said.heard(event)
@@ -98,9 +98,8 @@ async def _tell(events: AsyncGenerator[Event], out: Out, form: Callable[[dict[st
                 out.write([form(event.object)])
 
 
-async def _print(table: Table, out: Out, *, wide: bool, namespaces: bool) -> None:
+async def _print(table: Table, out: Out, said: Said, *, wide: bool, namespaces: bool) -> None:
     """As rows of one table. What is there at first is printed together, so that it is aligned."""
-    said = Said()
     printer = Printer()
     first: list[ObjectEvent] | None = []
     titles: list[str] = []
@@ -143,9 +142,17 @@ class Said:
     """What has been said on standard error, so that it is said once."""
 
     def __init__(self) -> None:
+        self._lost = False
         self._stale = False
 
+    def lost(self, how: Lost) -> None:
+        self._lost = True
+        _say(f"{how.reason}; again in {how.seconds:.1f} s")
+
     def heard(self, event: Event) -> None:
+        if self._lost:
+            self._lost = False
+            _say("connected again")
         if isinstance(event, Reset):
             _say(f"{event.message}: what has become different meanwhile follows")
         elif isinstance(event, Bookmark) and event.state:
@@ -156,10 +163,6 @@ class Said:
             elif self._stale and not stale:
                 _say("the mirror hears its cluster again")
             self._stale = stale
-
-
-def _lost(how: Lost) -> None:
-    _say(f"{how.reason}; again in {how.seconds:.1f} s")
 
 
 def _say(what: str) -> None:

@@ -30,6 +30,8 @@ MESSAGE_BYTES = 64 * 1024 * 1024
 # Who leaves waits this long for the other side's word.
 CLOSE_SECONDS = 1.0
 
+_OVER_HTTP = "let the proxy pass it on, or take transport='http'"
+
 Parameters = Mapping[str, str]
 
 
@@ -112,7 +114,7 @@ class Connection:
         except InvalidStatus as error:
             raise _not_opened(error) from None
         except (InvalidHandshake, TimeoutError, EOFError) as error:
-            raise NoWebSocketError(f"{self.url} opens no WebSocket: {_said(error)}") from None
+            raise NoWebSocketError(f"{self.url} opens no WebSocket: {_said(error)}", _OVER_HTTP) from None
         except OSError as error:
             raise self._unreachable(error) from None
 
@@ -153,8 +155,10 @@ class Connection:
                 yield answer
         except httpx.ReadTimeout:
             raise UnreachableError(f"nothing came from {self.url} for {silence:g} s") from None
-        except httpx.TransportError as error:
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise self._unreachable(error) from None
+        except httpx.TransportError:
+            raise UnreachableError(f"the connection to {self.url} broke") from None
 
     def _address(self, path: str, parameters: Parameters) -> str:
         asked = urlencode({name: value for name, value in parameters.items() if value})
@@ -171,7 +175,7 @@ class Connection:
         return {} if token is None else {"authorization": f"Bearer {token}"}
 
     def _unreachable(self, error: Exception) -> UnreachableError:
-        return UnreachableError(f"{self.url} does not answer: {_said(error)}; is it the mirror's URL?")
+        return UnreachableError(f"{self.url} does not answer: {_said(error)}", "is a mirror running there?")
 
 
 async def _lines(answer: httpx.Response, url: str) -> AsyncIterator[bytes]:
@@ -232,7 +236,7 @@ def _not_opened(error: InvalidStatus) -> UnreachableError | RefusedError:
     status = _json(bytes(answer.body or b""))
     if isinstance(status, dict) and status.get("kind") == "Status":
         return refused(answer.status_code, status, retry_after=answer.headers.get("retry-after"))
-    return NoWebSocketError(f"a WebSocket's opening was answered {answer.status_code}: is it passed on by the proxy?")
+    return NoWebSocketError(f"a WebSocket's opening was answered {answer.status_code}", _OVER_HTTP)
 
 
 def _json(body: bytes) -> object:
@@ -249,7 +253,7 @@ def _said(error: BaseException) -> str:
     while (cause := deepest.__cause__ or deepest.__context__) is not None:
         deepest = cause
     if isinstance(deepest, ssl.SSLCertVerificationError):
-        return f"{deepest.verify_message}: name the certificate to trust (ca=, --ca)"
+        return f"{deepest.verify_message} (name the certificate to trust: ca=, --ca)"
     text = str(deepest) or str(error) or type(deepest).__name__
     if isinstance(deepest, OSError) and deepest.errno and deepest.errno > 0:
         text = os.strerror(deepest.errno)

@@ -23,7 +23,11 @@ class MirrorError(KubemirrorError):
 
 
 class UnreachableError(MirrorError):
-    """Nobody answers at that address, or not as a mirror does."""
+    """Nobody answers at that address, or not as a mirror does. happened: without the remedy."""
+
+    def __init__(self, happened: str, remedy: str = "") -> None:
+        super().__init__(f"{happened}; {remedy}" if remedy else happened)
+        self.happened = happened
 
 
 class RefusedError(MirrorError):

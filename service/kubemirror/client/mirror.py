@@ -253,7 +253,7 @@ class Mirror:
             except UnreachableError as error:
                 if not reached:
                     raise
-                why = str(error)
+                why = error.happened
             except RefusedError as error:
                 if error.code == 410:
                     for event in following.expired(str(error)):
