@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tests.browser.chromium import Page
 from tests.browser.conftest import until_nobody_reads
 from tests.reader.wire import Wire
 from tests.serve.world import Store
+from tests.ship.repository import ROOT
 
 SNAPSHOT = [["ADDED", "api"], ["ADDED", "web"]]
 
@@ -153,6 +155,20 @@ async def test_stopped_it_has_no_connection_any_more(page: Page, wire: Wire, sto
 
     assert await page.run("told.length") == 0
     assert len(wire.asked) == connections
+
+
+async def test_the_documented_recipes_run(page: Page, wire: Wire, store: Store) -> None:
+    ours, browsers = re.findall(r"```javascript\n(.*?)```", (ROOT / "docs" / "push.md").read_text(), re.DOTALL)
+    await page.open(f"{wire.url}/-/docs")
+    static, _, program = ours.partition("\n")
+    imported = re.fullmatch(r'import \{ watch \} from "(.*)";', static)
+    assert imported is not None
+    await page.run(f"import('{imported[1]}').then(({{ watch }}) => {{ {program} }})")
+    await page.until("document.title == '2 deployments' && document.body.dataset.push == 'live'")
+    store.delete(101, "api", "blue")
+    await page.until("document.title == '1 deployments'")
+    await page.run("console.log = (frame) => { (window.logged ??= []).push(frame.type) };" + browsers)
+    await page.until("window.logged?.includes('BOOKMARK')")
 
 
 async def test_where_no_websocket_gets_through_events_do(page: Page, wire: Wire, store: Store) -> None:
