@@ -37,6 +37,7 @@ format: $(READY)  ## Rewrite what ruff can
 soak: $(READY) tools  ## Simulations, real days and clients at length (KUBEMIRROR_SEEDS=5000, KUBEMIRROR_CLIENT_SECONDS=900)
 	@KUBEMIRROR_SEEDS=$${KUBEMIRROR_SEEDS:-2000} KUBEMIRROR_FROZEN_SECONDS=120 KUBEMIRROR_ETCD_GONE_SECONDS=100 \
 		$(BIN)/pytest tests/simulation tests/chain tests/discover tests/state tests/days --timeout 0 $(ARGS)
+	@KUBEMIRROR_DARK_SECONDS=60 $(BIN)/pytest tests/browser --timeout 0 $(ARGS)
 	@KUBEMIRROR_CLIENT_SECONDS=$${KUBEMIRROR_CLIENT_SECONDS:-300} $(BIN)/pytest tests/clients --timeout 0 -s $(ARGS)
 	@$(BIN)/python -m tests.cluster build --earlier
 	@KUBEMIRROR_EARLIER=kubectl-1.26 $(BIN)/pytest tests/kubectl $(ARGS)
@@ -47,8 +48,10 @@ bench: $(READY) tools  ## Measure speed and memory beside others' (VERSION_RS=bi
 docs: $(READY)  ## Write what docs/ repeats from the code
 	@$(BIN)/python tools/settings_table.py
 
-tools: $(READY)  ## Fetch or build what tests run and pip has not: promtool, wrk, a Kubernetes control plane
+tools: $(READY)  ## Fetch or build what tests run and pip has not: promtool, wrk, nginx, Chromium, a control plane
 	@tools/unpack.sh $(CACHE) promtool "tests need it to judge /metrics" prometheus
+	@tools/unpack.sh $(CACHE) nginx "push is tested behind it" nginx
+	@tools/unpack.sh $(CACHE) chromium-headless-shell "pages are tested in it" chromium-headless-shell +
 	@tools/unpack.sh $(CACHE) wrk "the bench loads servers with it" wrk libluajit-5.1-2
 	@$(BIN)/python -m tests.cluster build
 

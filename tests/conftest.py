@@ -40,14 +40,18 @@ def free_port() -> int:
         return port
 
 
+def tool(program: str) -> str:
+    """Path of a program, from PATH or from where ``make tools`` unpacks it."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kubemirror" / "bin"
+    found = shutil.which(program) or shutil.which(program, path=str(cache))
+    if found is None:
+        pytest.fail(f"{program} is missing: run `make tools`", pytrace=False)
+    return found
+
+
 @pytest.fixture(scope="session")
 def promtool() -> str:
-    """Path of promtool, from PATH or from where ``make tools`` unpacks it."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kubemirror" / "bin"
-    found = shutil.which("promtool") or shutil.which("promtool", path=str(cache))
-    if found is None:
-        pytest.fail("promtool is missing: run `make tools`", pytrace=False)
-    return found
+    return tool("promtool")
 
 
 def _control_plane(*, full: bool) -> Iterator[ControlPlane]:

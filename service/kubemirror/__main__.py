@@ -1,4 +1,4 @@
-"""The command line: ``kubemirror serve``, ``demo-server``, ``rbac``, ``kubeconfig``.
+"""The command line: ``kubemirror serve``, ``demo-server``, ``rbac``, ``kubeconfig``, ``watch``.
 
 Flags are made from the settings themselves, so that none can be forgotten: ``--kebab-case``, repeatable where
 the setting is a list. What is wrong is told in one line, with exit code 2.
@@ -93,6 +93,18 @@ def _parser() -> argparse.ArgumentParser:
         help="trust the certificate that the mirror shows now; compare its fingerprint with the mirror's log",
     )
     kubeconfig.set_defaults(run=_kubeconfig, parser=kubeconfig)
+
+    watch = commands.add_parser("watch", help="print what a running mirror has, and every change, as kubectl get -w")
+    watch.add_argument("resource", help="what to watch, by any name kubectl takes")
+    watch.add_argument("name", nargs="?", default="", help="only the object of this name")
+    watch.add_argument("--namespace", "-n", default="", help="only this namespace; default: all")
+    watch.add_argument("--selector", "-l", default="", help="label selector, as kubectl's")
+    watch.add_argument("--field-selector", default="", help="field selector, as kubectl's")
+    watch.add_argument("--output", "-o", choices=("wide", "name", "json"), default="", help="default: a table")
+    watch.add_argument("--server", default="http://127.0.0.1:8080", help="URL of the mirror")
+    watch.add_argument("--token-file", help="file with the bearer token to send; read again as it is renewed")
+    watch.add_argument("--ca", help="file with the mirror's certificate, or with that of its issuer")
+    watch.set_defaults(run=_watch, parser=watch)
     return parser
 
 
@@ -171,6 +183,20 @@ def _kubeconfig(given: argparse.Namespace) -> int:
         raise ConfigError(str(error)) from None
     print(text, end="")  # noqa: T201
     return 0
+
+
+def _watch(given: argparse.Namespace) -> int:
+    from kubemirror.client.command import Watched, watch
+
+    watched = Watched(
+        given.resource,
+        name=given.name,
+        namespace=given.namespace,
+        label_selector=given.selector,
+        field_selector=given.field_selector,
+        output=given.output,
+    )
+    return watch(watched, given.server, token_file=given.token_file, ca=given.ca)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
     return done.stderr.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize("command", ["serve", "demo-server", "rbac"])
+@pytest.mark.parametrize("command", ["serve", "demo-server", "rbac", "kubeconfig", "watch"])
 def test_each_command_explains_itself(command: str, tmp_path: Path) -> None:
     done = kubemirror(command, "--help", home=tmp_path)
 
@@ -46,7 +46,7 @@ def test_the_overview_names_each_command(tmp_path: Path) -> None:
     done = kubemirror("--help", home=tmp_path)
 
     assert done.returncode == 0, done.stderr
-    assert [name for name in ("serve", "demo-server", "rbac") if name not in done.stdout] == []
+    assert [name for name in ("serve", "demo-server", "rbac", "kubeconfig", "watch") if name not in done.stdout] == []
 
 
 def test_serve_has_a_flag_for_every_setting(tmp_path: Path) -> None:

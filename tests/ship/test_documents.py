@@ -50,7 +50,7 @@ def test_metrics_that_operations_alerts_on_exist() -> None:
 
 def test_flags_that_documents_name_exist() -> None:
     flags = set()
-    for command in ("serve", "rbac", "demo-server", "kubeconfig"):
+    for command in ("serve", "rbac", "demo-server", "kubeconfig", "watch"):
         helped = subprocess.run(
             [sys.executable, "-m", "kubemirror", command, "--help"], check=True, capture_output=True, text=True
         )

@@ -1,6 +1,8 @@
-// Keeps a page true. One WebSocket tells that something changed; the page is then asked for again and what
-// differs is put in its place, so that cells are made on the server only. Rows stay the same elements: focus,
-// selection and scroll are not lost. A hidden tab asks for nothing. Without scripts a page is as of its loading.
+// Keeps a page true. A watch tells that something changed; the page is then asked for again and what differs is
+// put in its place, so that cells are made on the server only. Rows stay the same elements: focus, selection and
+// scroll are not lost. A hidden tab asks for nothing. Without scripts a page is as of its loading.
+import { watch } from "./watch.js";
+
 const subject = document.querySelector("[data-watch], [data-live]");
 const connection = document.querySelector("#connection");
 const announcements = document.querySelector("#announcements");
@@ -13,8 +15,9 @@ const TICK_MS = subject?.dataset.live ? 5000 : 10000;
 const REMEMBERED = 1000;
 const PARTS = ["#freshness", "#waiting", "#counted", "#facts", ".labels", "pre.yaml code", ".pages"];
 
-let cursor = subject?.dataset.cursor ?? "";
-let attempts = 0;
+let watching = null;
+let connected = false;
+let opened = false;
 let scheduled = false;
 let busy = false;
 let resumed = false;
@@ -50,7 +53,7 @@ async function refresh() {
   busy = true;
   let answered = true;
   const marks = changed;
-  const [asked, before] = [resumed, cursor];
+  const [asked, before] = [resumed, watching?.cursor];
   changed = new Set();
   resumed = false;
   const started = performance.now();
@@ -86,10 +89,7 @@ function refused(page) {
 function startAgain(page, before) {
   // A server whose resourceVersions are behind ours (restored, or begun anew) would send nothing for long.
   const fresh = page.querySelector("[data-cursor]")?.dataset.cursor ?? "";
-  if (Number(fresh) < Number(before)) {
-    cursor = fresh;
-    socket?.close();
-  }
+  if (Number(fresh) < Number(before)) watching.from(fresh);
 }
 
 function replace(page, marks) {
@@ -166,52 +166,42 @@ function update(row, fresh, flash) {
   [...row.cells].slice(fresh.cells.length).forEach((cell) => cell.remove());
 }
 
-let socket = null;
-
-function connect() {
+function follow() {
   const url = new URL(subject.dataset.watch, location.href);
-  url.protocol = url.protocol.replace("http", "ws");
-  if (cursor) url.searchParams.set("resourceVersion", cursor);
-  else url.searchParams.set("snapshot", "false");
-  const again = attempts > 0 || !cursor;  // what happened before this socket is perhaps not told by it
-  socket = new WebSocket(url);
-  socket.onopen = () => {
-    live();
-    resumed = again;
-    if (again) soon();
-  };
-  socket.onmessage = (message) => {
-    const frame = JSON.parse(message.data);
-    if (frame.type === "ERROR") {
-      cursor = frame.object?.code === 410 ? "" : (frame.resourceVersion ?? cursor);
-      changed.add("");
-      return soon();
-    }
-    attempts = 0;
-    if (frame.resourceVersion) cursor = frame.resourceVersion;
-    if (frame.type !== "BOOKMARK") {
-      if (changed.size < REMEMBERED) changed.add(frame.object?.metadata?.uid ?? "");
+  const cursor = subject.dataset.cursor ?? "";
+  url.searchParams.set("snapshot", "false");  // the page is the snapshot
+  watching = watch(url, {
+    cursor,
+    events(list) {
+      for (const { object } of list) {
+        if (changed.size < REMEMBERED) changed.add(object.metadata?.uid ?? "");
+      }
       soon();
-    } else if (subject.classList.contains("stale") === (frame.state === "SYNCED")) {
-      changed.add("");
-      soon();
-    }
-  };
-  socket.onclose = () => {
-    attempts += 1;
-    lost();
-    const pause = Math.min(30000, 500 * 2 ** Math.min(attempts, 6)) * (0.5 + Math.random());
-    setTimeout(connect, pause);
-  };
+    },
+    state(state) {
+      connected = state !== "lost" && state !== "paused";
+      if (state === "lost") {
+        opened = true;
+        return lost();
+      }
+      if (!connected) return;
+      live();
+      // What happened before this connection is perhaps not told by it.
+      resumed = resumed || opened || !cursor;
+      if (subject.classList.contains("stale") !== (state === "stale")) changed.add("");
+      opened = true;
+      if (resumed || changed.size) soon();
+    },
+  });
 }
 
 if (subject) {
   document.addEventListener("visibilitychange", soon);
   setInterval(() => {
-    if (!socket || socket.readyState === WebSocket.OPEN) soon();
+    if (!watching || connected) soon();
     if (announced && announcements) announcements.textContent = `${announced} changed`;
     announced = 0;
   }, TICK_MS);
-  if (subject.dataset.watch) connect();
+  if (subject.dataset.watch) follow();
   else live();
 }

@@ -1,0 +1,169 @@
+"""``kubemirror watch``: prints as ``kubectl get -w`` does, from a mirror, through lost connections and restarts.
+
+Rows go to standard output and nothing else does: what it is doing, and what went wrong, is told on standard error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from kubemirror.client.errors import MirrorError
+from kubemirror.client.events import Bookmark, Event, ObjectEvent, Reset
+from kubemirror.client.mirror import Lost, Mirror, Table
+from kubemirror.client.printing import Printer, cell
+
+EXIT_REFUSED = 1
+# As a shell tells that a process was ended by SIGPIPE.
+EXIT_PIPE = 141
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What is asked for on the command line. output: "", wide, name or json."""
+
+    resource: str
+    name: str = ""
+    namespace: str = ""
+    label_selector: str = ""
+    field_selector: str = ""
+    output: str = ""
+
+
+def watch(
+    watched: Watched,
+    server: str,
+    *,
+    token_file: str | None = None,
+    ca: str | None = None,
+) -> int:
+    """Until Ctrl-C, or until it cannot go on; the exit code. Raises ConfigError."""
+    mirror = Mirror(server, token_file=token_file, ca=ca)
+    try:
+        asyncio.run(_watch(mirror, watched, Out(sys.stdout)))
+    except MirrorError as error:
+        _say(str(error))
+        return EXIT_REFUSED
+    except BrokenPipeError:
+        # Else Python, which flushes at its end, says so.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_PIPE
+    return 0
+
+
+class Out:
+    """Standard output, handed on line by line: who reads from a pipe waits for each."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, lines: list[str]) -> None:
+        if lines:
+            self._file.write("\n".join(lines) + "\n")
+            self._file.flush()
+
+
+async def _watch(mirror: Mirror, watched: Watched, out: Out) -> None:
+    said = Said()
+    asked: dict[str, Any] = {
+        "namespace": watched.namespace,
+        "name": watched.name,
+        "label_selector": watched.label_selector,
+        "field_selector": watched.field_selector,
+        "on_lost": said.lost,
+    }
+    async with mirror:
+        if watched.output == "json":
+            await _tell(mirror.watch(watched.resource, **asked), out, said, _json)
+            return
+        if watched.output == "name":
+            await _tell(mirror.watch(watched.resource, as_="key", **asked), out, said, _name)
+            return
+        table = await mirror.table(watched.resource, **asked)
+        await _print(table, out, said, wide=watched.output == "wide", namespaces=not watched.namespace)
+
+
+async def _tell(events: AsyncGenerator[Event], out: Out, said: Said, form: Callable[[dict[str, Any]], str]) -> None:
+    """Each object in a form of its own."""
+    async with aclosing(events):
+        async for event in events:
+            said.heard(event)
+            if isinstance(event, ObjectEvent):
+                out.write([form(event.object)])
+
+
+async def _print(table: Table, out: Out, said: Said, *, wide: bool, namespaces: bool) -> None:
+    """As rows of one table. What is there at first is printed together, so that it is aligned."""
+    printer = Printer()
+    first: list[ObjectEvent] | None = []
+    titles: list[str] = []
+    async with aclosing(table.events):
+        async for event in table.events:
+            said.heard(event)
+            rows: list[ObjectEvent] = []
+            if isinstance(event, ObjectEvent):
+                if first is None:
+                    rows = [event]
+                else:
+                    first.append(event)
+            elif first is not None and isinstance(event, Bookmark) and event.initial_events_end:
+                rows, first = sorted(first, key=lambda each: (each.namespace, each.name)), None
+            if not rows:
+                continue
+            shown = [index for index, column in enumerate(table.columns) if wide or column.priority == 0]
+            several = table.namespaced and namespaces
+            now = ["NAMESPACE"] * several + [table.columns[index].name.upper() for index in shown]
+            lines = [] if now == titles else [now]
+            titles = now
+            for row in rows:
+                cells = row.object["cells"]
+                printed = [cell(cells[index]) if index < len(cells) else "" for index in shown]
+                lines.append([row.namespace] * several + printed)
+            out.write(printer.lines(lines))
+
+
+def _json(held: dict[str, Any]) -> str:
+    return json.dumps(held, indent=4, ensure_ascii=False)
+
+
+def _name(held: dict[str, Any]) -> str:
+    group = held["apiVersion"].rpartition("/")[0]
+    kind: str = held["kind"].lower()
+    return f"{kind}.{group}/{held['metadata']['name']}" if group else f"{kind}/{held['metadata']['name']}"
+
+
+class Said:
+    """What has been said on standard error, so that it is said once."""
+
+    def __init__(self) -> None:
+        self._lost = False
+        self._stale = False
+
+    def lost(self, how: Lost) -> None:
+        self._lost = True
+        _say(f"{how.reason}; again in {how.seconds:.1f} s")
+
+    def heard(self, event: Event) -> None:
+        if self._lost:
+            self._lost = False
+            _say("connected again")
+        if isinstance(event, Reset):
+            _say(f"{event.message}: what has become different meanwhile follows")
+        elif isinstance(event, Bookmark) and event.state:
+            stale = event.state != "SYNCED"
+            if stale and not self._stale:
+                since = f" since {event.stale_since:%H:%M:%S} UTC" if event.stale_since is not None else ""
+                _say(f"the mirror has lost its cluster{since}: nothing new is known")
+            elif self._stale and not stale:
+                _say("the mirror hears its cluster again")
+            self._stale = stale
+
+
+def _say(what: str) -> None:
+    print(f"kubemirror: {what}", file=sys.stderr, flush=True)  # noqa: T201

@@ -1,0 +1,94 @@
+// Follows a mirror's /watch for as long as a page is open. Whatever happens to the connection, it goes on after the
+// last event; events are handed over once per painted frame; a hidden tab has no connection at all.
+//
+//   import { watch } from "./watch.js";
+//   const watching = watch("/watch?resource=deployments&as=key", {
+//     events(list) {},        // ADDED, MODIFIED, DELETED, and RESET: forget what you hold, a snapshot follows
+//     state(state, since) {}, // "live", "stale" (the mirror lost its cluster), "lost" (no connection), "paused" (hidden)
+//   });
+//   watching.stop();
+//
+// Options: cursor to go on from; transport "websocket" or "sse" (default: what gets through); silentMs.
+
+// A mirror says something every 15 s: three times that is more than a hiccup.
+const SILENT_MS = 45000;
+const FIRST_PAUSE_MS = 500, LONGEST_PAUSE_MS = 30000;
+
+const KINDS = { ADDED: "ADDED", MODIFIED: "MODIFIED", DELETED: "DELETED", RESET: "RESET", ERROR: "RESET" };
+
+export function watch(address, { events, state = () => {}, cursor = "", transport = "", silentMs = SILENT_MS }) {
+  let connection = null, sse = transport === "sse", attempts = 0, heard = 0, retryMs = 0, timer = 0, told = "";
+  let waiting = [];
+
+  function tell(now, since) {
+    if (told !== (told = now + since)) state(now, since);
+  }
+
+  function take(frame) {
+    if (frame.resourceVersion) cursor = frame.resourceVersion;
+    if (frame.type === "BOOKMARK") {
+      tell(frame.state === "STALE" ? "stale" : "live", frame.staleSince);
+    } else if (frame.type === "ERROR" && frame.object.code !== 410) {
+      retryMs = 1000 * (frame.object.details?.retryAfterSeconds ?? 0);
+    } else if (KINDS[frame.type]) {
+      if (KINDS[frame.type] === "RESET") cursor = "";
+      if (waiting.push({ ...frame, type: KINDS[frame.type] }) === 1) requestAnimationFrame(flush);
+    }
+  }
+
+  function flush() {
+    const list = waiting;
+    waiting = [];
+    events(list);
+  }
+
+  function connect() {
+    const url = new URL(address, location.href);
+    if (cursor) url.searchParams.set("resourceVersion", cursor);
+    if (!sse) url.protocol = url.protocol.replace("http", "ws");
+    const mine = connection = sse ? new EventSource(url) : new WebSocket(url);
+    let opened = false;
+    heard = performance.now();
+    mine.onopen = () => { opened = true; tell("live"); };
+    mine.onmessage = ({ data }) => {
+      heard = performance.now();
+      attempts = 0;
+      const message = JSON.parse(data);
+      (message.events ?? [message]).forEach(take);
+    };
+    mine[sse ? "onerror" : "onclose"] = () => {
+      if (!opened && !transport) sse = !sse;  // a proxy may not pass WebSockets on
+      lost();
+    };
+  }
+
+  function close() {
+    clearTimeout(timer);
+    if (connection) connection.onopen = connection.onmessage = connection.onclose = connection.onerror = null;
+    connection?.close();
+    connection = null;
+  }
+
+  function lost() {
+    close();
+    tell("lost", new Date().toISOString());
+    const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempts++) * (0.5 + Math.random());
+    timer = setTimeout(connect, Math.max(pause, retryMs * (1 + Math.random() / 2)));
+    retryMs = 0;
+  }
+
+  function turned() {
+    close();
+    if (document.hidden) tell("paused");
+    else connect();
+  }
+
+  const listening = setInterval(() => connection && performance.now() - heard > silentMs && lost(), silentMs / 9);
+  document.addEventListener("visibilitychange", turned);
+  turned();
+  return {
+    get cursor() { return cursor; },
+    from(other) { cursor = other; attempts = 0; close(); connect(); },
+    stop() { clearInterval(listening); document.removeEventListener("visibilitychange", turned); close(); },
+  };
+}
