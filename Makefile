@@ -36,7 +36,7 @@ format: $(READY)  ## Rewrite what ruff can
 
 soak: $(READY) tools  ## Simulations, real days and clients at length (KUBEMIRROR_SEEDS=5000, KUBEMIRROR_CLIENT_SECONDS=900)
 	@KUBEMIRROR_SEEDS=$${KUBEMIRROR_SEEDS:-2000} KUBEMIRROR_FROZEN_SECONDS=120 KUBEMIRROR_ETCD_GONE_SECONDS=100 \
-		$(BIN)/pytest tests/simulation tests/days --timeout 0 $(ARGS)
+		$(BIN)/pytest tests/simulation tests/chain tests/discover tests/state tests/days --timeout 0 $(ARGS)
 	@KUBEMIRROR_CLIENT_SECONDS=$${KUBEMIRROR_CLIENT_SECONDS:-300} $(BIN)/pytest tests/clients --timeout 0 -s $(ARGS)
 	@$(BIN)/python -m tests.cluster build --earlier
 	@KUBEMIRROR_EARLIER=kubectl-1.26 $(BIN)/pytest tests/kubectl $(ARGS)
@@ -56,7 +56,7 @@ lock:  ## Resolve pyproject.toml anew into requirements/
 	@tools/lock.sh $(ARGS)
 
 clean:  ## Remove what the other commands made in this checkout
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) dist build .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find service tests bench tools -name __pycache__ -prune -exec rm -rf {} +
 
 # Nothing is built in isolation: hatchling comes from the lock, with its hash, like everything else.

@@ -11,7 +11,7 @@ from bench import beside, generator, measures, report, streams
 from bench.contenders import find_version_rs
 from bench.isolation import isolate
 from bench.objects import OBJECT_BYTES
-from bench.processes import cores
+from bench.processes import Cores, cores
 
 _ROOT = Path(__file__).parent.parent
 # As sent; without managedFields and with printer cells it is 2.6 kB that is held.
@@ -58,35 +58,48 @@ def main() -> int:
     if not where.apart:
         print("one core only: load and mirror share it, and no figure is worth much", file=sys.stderr)
     told = report.Report()
+    document = None if arguments.no_document else _ROOT / "docs" / "performance.md"
     with tempfile.TemporaryDirectory(prefix="kubemirror-bench-") as folder:
-        if arguments.only in (None, "streams"):
-            generator.build(print)  # before there is no network any more
-        if arguments.only in (None, "beside"):
-            open_ = isolate()
-            program, told.missing = find_version_rs()
-            if program is not None and open_:
-                # It listens on all addresses at a fixed port.
-                program, told.missing = None, f"version-rs was not run where others could reach it: {open_}"
-            run = beside.Run(where, Path(folder), program, rounds=arguments.rounds, seconds=arguments.seconds)
-            beside.measure(run, arguments.sizes)
-            told.beside = run.rows
-        if arguments.only in (None, "alone"):
-            alone = measures.Run(where, Path(folder), detailed=arguments.objects[0][0], rounds=arguments.rounds)
-            unit = measures.json_pass(alone)
-            alone.row("json pass: loads + dumps of one 4.6 kB Deployment", unit, "µs", note="the yardstick")
-            empty = measures.empty_mirror(alone)
-            for objects, object_bytes in arguments.objects:
-                measures.sync(alone, objects, object_bytes, empty, unit=unit)
-            told.alone = alone.rows
-        if arguments.only in (None, "streams"):
-            same, apart = arguments.watches
-            objects = arguments.objects[0][0]
-            live = streams.Run(where, Path(folder), same, apart, objects=objects, seconds=2 * arguments.seconds)
-            streams.measure(live)
-            told.streams = live.rows
-    print("\n" + told.text())
-    told.write(folder=arguments.output, document=None if arguments.no_document else _ROOT / "docs" / "performance.md")
-    return 1 if told.missed else 0
+        try:
+            _measure(arguments, where, Path(folder), told)
+        except BaseException:
+            document = None  # what was measured is told, and no table there is left half written
+            raise
+        finally:
+            print("\n" + told.text())
+            told.write(folder=arguments.output, document=document)
+    return 0
+
+
+def _measure(arguments: argparse.Namespace, where: Cores, folder: Path, told: report.Report) -> None:
+    if arguments.only in (None, "streams"):
+        generator.build(print)  # before there is no network any more
+    if arguments.only in (None, "beside"):
+        open_ = isolate()
+        program, told.missing = find_version_rs()
+        if program is not None and open_:
+            # It listens on all addresses at a fixed port.
+            program, told.missing = None, f"version-rs was not run where others could reach it: {open_}"
+        run = beside.Run(where, folder / "beside", program, rounds=arguments.rounds, seconds=arguments.seconds)
+        told.beside = run.rows
+        run.folder.mkdir()
+        beside.measure(run, arguments.sizes)
+    if arguments.only in (None, "alone"):
+        alone = measures.Run(where, folder / "alone", detailed=arguments.objects[0][0], rounds=arguments.rounds)
+        told.alone = alone.rows
+        alone.folder.mkdir()
+        unit = measures.json_pass(alone)
+        alone.row("json pass: loads + dumps of one 4.6 kB Deployment", unit, "µs", note="the yardstick")
+        empty = measures.empty_mirror(alone)
+        for objects, object_bytes in arguments.objects:
+            measures.sync(alone, objects, object_bytes, empty, unit=unit)
+    if arguments.only in (None, "streams"):
+        same, apart = arguments.watches
+        objects = arguments.objects[0][0]
+        live = streams.Run(where, folder / "streams", same, apart, objects=objects, seconds=2 * arguments.seconds)
+        told.streams = live.rows
+        live.folder.mkdir()
+        streams.measure(live)
 
 
 if __name__ == "__main__":

@@ -42,12 +42,6 @@ class Report:
             tables["streams"] = [_ALONE, *map(_alone, self.streams)]
         return tables
 
-    @property
-    def missed(self) -> bool:
-        """Whether a goal was."""
-        rows: list[beside.Row | measures.Row] = [*(self.beside or ()), *(self.alone or ()), *(self.streams or ())]
-        return any(row.reached is False for row in rows)
-
     def text(self) -> str:
         """Aligned columns for a terminal."""
         tables = ["\n".join(_aligned(table)) for table in self._tables().values()]

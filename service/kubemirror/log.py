@@ -73,7 +73,7 @@ class Logging:
         root.setLevel(level.upper())
         for library in ("asyncio", "uvicorn", "uvicorn.error", "websockets"):
             logging.getLogger(library).setLevel(max(logging.WARNING, root.level))
-        # A request's line belongs to whoever stands in front; /metrics counts them here.
+        # serve/access_log.py writes a request's line, in the same words for both lanes.
         logging.getLogger("uvicorn.access").disabled = True
         self._listener.start()
 

@@ -168,6 +168,7 @@ class Settings(BaseSettings):
     log_format: str = Field(
         "auto", pattern="^(auto|text|json)$", description="text for people (default on a terminal), json for machines."
     )
+    access_log: bool = Field(False, description="Log a line for each answered request, of a stream at its end.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level that is logged.")
 
     @property

@@ -165,45 +165,6 @@ def deployment(name: str = "web", **metadata: Any) -> dict[str, Any]:
     }
 
 
-def definition(group: str = "example.dev", **version: Any) -> dict[str, Any]:
-    """widgets.example.dev, kind Widget, one version v1 with a status."""
-    schema = {
-        "type": "object",
-        "properties": {
-            "spec": {
-                "type": "object",
-                "required": ["image"],
-                "properties": {
-                    "image": {"type": "string", "minLength": 2},
-                    "size": {"type": "integer", "minimum": 1, "default": 3},
-                    "mode": {"type": "string", "enum": ["a", "b"]},
-                },
-            },
-            "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
-        },
-    }
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"widgets.{group}"},
-        "spec": {
-            "group": group,
-            "scope": "Namespaced",
-            "names": {"plural": "widgets", "kind": "Widget", "shortNames": ["wi"]},
-            "versions": [
-                {
-                    "name": "v1",
-                    "served": True,
-                    "storage": True,
-                    "schema": {"openAPIV3Schema": schema},
-                    "subresources": {"status": {}},
-                    **version,
-                }
-            ],
-        },
-    }
-
-
 def widget(name: str = "one", **spec: Any) -> dict[str, Any]:
     return {
         "apiVersion": "example.dev/v1",

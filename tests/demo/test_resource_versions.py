@@ -6,7 +6,8 @@ import pytest
 
 from kubemirror.demo.cluster import Cluster
 from kubemirror.errors import ExpiredError
-from tests.demo.api import CONFIGMAPS, Client, definition, widget
+from tests.contract.objects import widgets
+from tests.demo.api import CONFIGMAPS, Client, widget
 
 
 async def test_compaction_makes_older_versions_expire(api: Client) -> None:
@@ -38,11 +39,11 @@ def test_a_restored_backup_goes_back_in_time(cluster: Cluster) -> None:
 
 def test_a_restored_backup_brings_definitions_back_and_takes_newer_ones_away(cluster: Cluster) -> None:
     definitions = "customresourcedefinitions.apiextensions.k8s.io"
-    cluster.create(definitions, definition())
+    cluster.create(definitions, widgets("example.dev"))
     cluster.create("widgets.example.dev", widget())
     backup = cluster.snapshot()
     cluster.delete(definitions, "widgets.example.dev")
-    cluster.create(definitions, definition("other.dev"))
+    cluster.create(definitions, widgets("other.dev"))
 
     cluster.restore(backup)
 

@@ -74,10 +74,15 @@ class Image:
         words: list[str] = json.loads(line[line.index("[") :])
         return [word.replace("/opt/", f"{self.root}/opt/") for word in words]
 
-    def start(self, command: list[str], **environment: str) -> subprocess.Popen[str]:
-        """Run as the user, without the right to write one byte into any file; what it prints is one pipe."""
+    def start(self, command: list[str], file_bytes: int = 0, **environment: str) -> subprocess.Popen[str]:
+        """Run as the user; what it prints is one pipe.
+
+        file_bytes: how much may be written into any one file, even where its mode would let it; memory that is a file
+        to the kernel (memfd_create) counts.
+        """
+        most = f"({file_bytes}, {file_bytes})"
         limited = (
-            "import os, resource as r, sys; r.setrlimit(r.RLIMIT_FSIZE, (0, 0)); os.execvp(sys.argv[1], sys.argv[1:])"
+            f"import os, resource as r, sys; r.setrlimit(r.RLIMIT_FSIZE, {most}); os.execvp(sys.argv[1], sys.argv[1:])"
         )
         become = {"user": self.user, "group": self.user, "extra_groups": []} if os.getuid() == 0 else {}
         return subprocess.Popen(

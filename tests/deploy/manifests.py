@@ -69,6 +69,15 @@ class Manifests:
         return settings_of(given)
 
 
+def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    """Whether a Kubernetes selector means what has these labels; of expressions, those with In alone."""
+    assert selector.keys() <= {"matchLabels", "matchExpressions"}
+    assert all(each["operator"] == "In" for each in selector.get("matchExpressions", ()))
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(
+        labels.get(each["key"]) in each["values"] for each in selector.get("matchExpressions", ())
+    )
+
+
 def written() -> Manifests:
     """The base without any tool: it holds no patch, so its files are what is applied."""
     (kustomization,) = read(Path("base/kustomization.yaml"))

@@ -1,12 +1,18 @@
-"""On a real API server: deploy/ is accepted, its pods run, and the mirror reads with its account's rights alone."""
+"""On a real API server: deploy/ is accepted, its pods run, and the mirror reads with its account's rights alone.
+
+The base is applied by the commands that docs/operations.md tells, to the letter; every overlay is tried so too.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +21,20 @@ import httpx
 import pytest
 import yaml
 
-from tests.cluster.control_plane import ControlPlane
-from tests.deploy.manifests import DEPLOY, OVERLAYS, Manifests
+from kubemirror.kube.rbac import AGGREGATED, NAME
+from tests.cluster.control_plane import Audited, ControlPlane
+from tests.deploy.manifests import DEPLOY, OVERLAYS, ROOT, Manifests
 from tests.serve.process import Process, serving
 
 ACCOUNT = "system:serviceaccount:kubemirror:kubemirror"
 GRANTED = ("deployments.apps", "customresourcedefinitions.apiextensions.k8s.io", "namespaces")
 # Controllers act within a second; two crowded cores may be ten times as slow, and more.
 PATIENCE_SECONDS = 40.0
+# What is asked each minute and each few minutes, in a mirror that lives for seconds.
+OFTEN = ("--rights-seconds", "1", "--audit-seconds", "1")
+APPLY_BASE = "kubectl apply -k deploy/base"
+APPLY_RIGHTS = "kubemirror rbac | kubectl apply -f -"
+APPLY_NAMESPACED = "kubectl apply -k deploy/overlays/namespaced"
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -49,6 +61,14 @@ VIEWERS = {
     "kind": "ClusterRole",
     "metadata": {"name": "covereds-view", "labels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}},
     "rules": [{"apiGroups": ["deploy.example.com"], "resources": ["covereds"], "verbs": ["get", "list", "watch"]}],
+}
+# Who may do in one namespace what the built-in ClusterRole `admin` lets do.
+CAROL = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "RoleBinding",
+    "metadata": {"name": "carol", "namespace": "team-a"},
+    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
+    "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "carol"}],
 }
 # What must be there before the overlays can be: the operator's definitions, and the namespace that one is for.
 NEEDED = [
@@ -77,12 +97,31 @@ class Cluster:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def type(self, command: str, *, kubeconfig: Path | None = None) -> str:
+        """A line of a document, typed into a shell in the checkout, by the administrator or whose kubeconfig it is."""
+        programs = [str(Path(self.kubectl).parent), str(Path(sys.executable).parent)]
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("KUBE")}
+        done = subprocess.run(
+            ["/bin/sh", "-c", command],
+            check=False,
+            cwd=ROOT,
+            env={
+                **kept,
+                "PATH": os.pathsep.join([*programs, os.environ["PATH"]]),
+                "PYTHONPATH": str(ROOT / "service"),
+                "KUBECONFIG": str(kubeconfig or self.plane.kubeconfig),
+            },
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        return done.stdout
+
     def get(self, *what: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.run("get", *what, "-o", "json"))
         return found
-
-    def apply(self, folder: Path, *flags: str) -> str:
-        return self.run("apply", "-k", str(folder), "--server-side", "--validate=strict", *flags)
 
     def create(self, *objects: dict[str, Any]) -> None:
         self.run("apply", "--server-side", "-f", "-", given=yaml.safe_dump_all(objects))
@@ -90,17 +129,33 @@ class Cluster:
     def delete(self, *objects: dict[str, Any]) -> None:
         self.run("delete", "--ignore-not-found", "-f", "-", given=yaml.safe_dump_all(objects))
 
+    def requests(self, account: str) -> list[Audited]:
+        """What an account has asked so far."""
+        return [each for each in self.plane.requests() if each.user == account]
+
+    @contextmanager
+    def mirror(self, folder: Path, arguments: list[str], namespace: str) -> Iterator[Process]:
+        """A mirror with the token of a namespace's account, told what the pods are, but for where it listens."""
+        token = self.run("-n", namespace, "create", "token", "kubemirror").strip()
+        kubeconfig = folder / "kubeconfig"
+        self.plane.write_kubeconfig(kubeconfig, token=token)
+        here = ("--host", "--port", "--log-format", "serve")
+        told = [each.replace("$(POD_NAMESPACE)", namespace) for each in arguments if not each.startswith(here)]
+        with serving(folder, *told, *OFTEN, "--kubeconfig", str(kubeconfig)) as mirror:
+            yield mirror
+
 
 @pytest.fixture(scope="module")
 def cluster(kubectl: str, full_control_plane: ControlPlane) -> Iterator[Cluster]:
-    """A cluster with the base applied, once really and once more, and left as it was."""
+    """A cluster with the base applied, and left as it was."""
     cluster = Cluster(kubectl, full_control_plane)
     cluster.create(*NEEDED, definition("covereds", "Covered"), definition("closeds", "Closed"), VIEWERS)
-    cluster.apply(DEPLOY / "base")
+    cluster.type(APPLY_BASE)
     try:
         yield cluster
     finally:
         cluster.run("delete", "-k", str(DEPLOY / "base"), "--ignore-not-found")
+        cluster.run("delete", "clusterrole", NAME, "--ignore-not-found")
         cluster.delete(*NEEDED, definition("covereds", "Covered"), definition("closeds", "Closed"), VIEWERS)
 
 
@@ -111,16 +166,25 @@ def until(condition: Callable[[], bool], told: Callable[[], object]) -> None:
         time.sleep(0.1)
 
 
-def aggregated(cluster: Cluster) -> list[dict[str, Any]]:
-    return cluster.get("clusterrole", "kubemirror-view").get("rules") or []
+def aggregated(cluster: Cluster, role: str = "kubemirror-view") -> list[dict[str, Any]]:
+    return cluster.get("clusterrole", role).get("rules") or []
 
 
-def test_every_object_is_accepted_strictly(cluster: Cluster, renderings: dict[str, Manifests]) -> None:
+def test_the_commands_are_those_of_the_documents() -> None:
+    told = (ROOT / "docs" / "operations.md").read_text()
+
+    assert [each for each in (APPLY_BASE, APPLY_RIGHTS) if each not in told] == []
+    assert f"# {APPLY_NAMESPACED}\n" in (DEPLOY / "overlays" / "namespaced" / "kustomization.yaml").read_text()
+
+
+# Who applies on the server's side instead takes the fields over from who did not.
+@pytest.mark.parametrize("side", [[], ["--server-side", "--force-conflicts"]], ids=["client", "server"])
+def test_every_object_is_accepted_strictly(cluster: Cluster, renderings: dict[str, Manifests], side: list[str]) -> None:
     for name in ("base", *OVERLAYS):
         folder = DEPLOY / "base" if name == "base" else DEPLOY / "overlays" / name
-        said = cluster.apply(folder, "--dry-run=server")
+        said = cluster.run("apply", "-k", str(folder), "--validate=strict", "--dry-run=server", *side)
 
-        assert said.count("serverside-applied (server dry run)") == len(renderings[name].documents), said
+        assert said.count("(server dry run)") == len(renderings[name].documents), said
 
 
 def test_its_pods_run_under_the_restricted_standard(cluster: Cluster) -> None:
@@ -132,7 +196,7 @@ def test_its_pods_run_under_the_restricted_standard(cluster: Cluster) -> None:
 def test_what_anyone_may_view_is_filled_in_and_kept(cluster: Cluster) -> None:
     until(lambda: VIEWERS["rules"][0] in aggregated(cluster), lambda: aggregated(cluster))
     rules = aggregated(cluster)
-    cluster.apply(DEPLOY / "base")
+    cluster.type(APPLY_BASE)
 
     assert aggregated(cluster) == rules
     assert not {"secrets", "*"} & {name for rule in rules for name in rule["resources"]}
@@ -142,12 +206,7 @@ def test_its_token_reads_what_is_granted_and_is_told_what_is_not(
     cluster: Cluster, base: Manifests, tmp_path: Path
 ) -> None:
     until(lambda: VIEWERS["rules"][0] in aggregated(cluster), lambda: aggregated(cluster))
-    token = cluster.run("-n", "kubemirror", "create", "token", "kubemirror").strip()
-    kubeconfig = tmp_path / "kubeconfig"
-    cluster.plane.write_kubeconfig(kubeconfig, token=token)
-    # As the Deployment says, but for where it listens.
-    told = [each for each in base.container["args"][1:] if not each.startswith(("--host", "--port", "--log-format"))]
-    with serving(tmp_path, *told, "--kubeconfig", str(kubeconfig)) as mirror:
+    with cluster.mirror(tmp_path, base.container["args"], "kubemirror") as mirror:
         phases = settled(mirror)
         uncovered = {"closeds.deploy.example.com", *(each["metadata"]["name"] for each in NEEDED[:2])}
         synced = {name for name, phase in phases.items() if phase == "SYNCED"}
@@ -156,17 +215,108 @@ def test_its_token_reads_what_is_granted_and_is_told_what_is_not(
         assert deployments(mirror) == cluster.run("get", "deployments", "-A", "--no-headers", "-o", "name").split()
         refused = asked(mirror, "/apis/deploy.example.com/v1/closeds")
         assert refused.status_code == 403
-        assert "kubemirror rbac" in refused.json()["message"]
+        assert APPLY_RIGHTS in refused.json()["message"]
 
-        role = printed_role(cluster, *told)
-        cluster.run("apply", "--server-side", "--force-conflicts", "-f", "-", given=role)
-        mirror.until(lambda client: client.post("/-/refresh").status_code in (202, 429))
-        mirror.until(lambda client: set(phases_told(client).values()) == {"SYNCED"})
+        cluster.type(APPLY_RIGHTS)
+        mirror.until(lambda client: set(phases_told(client).values()) == {"SYNCED"}, seconds=PATIENCE_SECONDS)
+        until_asked_for_everything(cluster, mirror, ACCOUNT, phases.keys())
 
-    requests = [each for each in cluster.plane.requests() if each.user == ACCOUNT]
-    assert {each.verb for each in requests} <= {"get", "list", "watch"}
+        before = len(cluster.requests(ACCOUNT))
+        cluster.type(APPLY_BASE)
+        until_asked_for_everything(cluster, mirror, ACCOUNT, phases.keys())
+        assert [each for each in cluster.requests(ACCOUNT)[before:] if each.code == 403] == []
+
+    requests = cluster.requests(ACCOUNT)
+    assert {each.verb for each in requests} == {"get", "list", "watch"}
     assert {each.resource for each in requests if each.code == 403} == phases.keys() - synced
-    assert {each.resource for each in requests if each.verb == "watch"} >= phases.keys()
+    assert {each.resource for each in requests if each.verb == "watch"} == phases.keys()
+    # A right is asked for by using it: the question is a watch of a second, and nothing that is created.
+    assert {each.verb for each in requests if is_question(each)} == {"watch"}
+
+
+def test_what_kubemirror_rbac_adds_is_the_mirrors_alone(cluster: Cluster) -> None:
+    """Nobody's `view` is widened, and what is taken back is gone."""
+    covered = "closeds"
+    cluster.type(APPLY_RIGHTS)
+    until(lambda: covered in names_in(aggregated(cluster)), lambda: aggregated(cluster))
+    assert covered not in names_in(aggregated(cluster, "view"))
+    assert "secrets" not in names_in(aggregated(cluster))
+    assert cluster.get("clusterrole", NAME)["metadata"]["labels"] == {AGGREGATED: "true"}
+
+    cluster.run("delete", "clusterrole", NAME)
+    until(lambda: covered not in names_in(aggregated(cluster)), lambda: aggregated(cluster))
+
+
+def test_in_a_namespace_its_administrator_applies_it_and_nothing_else_is_asked_for(
+    cluster: Cluster, renderings: dict[str, Manifests], tmp_path: Path
+) -> None:
+    """Where operators let anyone view each custom resource, nothing at all is refused."""
+    names = ["covereds", "closeds", "servicemonitors", "prometheusrules"]
+    groups = ["deploy.example.com", "monitoring.coreos.com"]
+    rule = {"apiGroups": groups, "resources": names, "verbs": ["get", "list", "watch"]}
+    operators = {**VIEWERS, "metadata": {**VIEWERS["metadata"], "name": "all-view"}, "rules": [rule]}
+    carols = tmp_path / "carol"
+    cluster.plane.write_kubeconfig(carols)
+    configuration = json.loads(carols.read_text())
+    configuration["users"][0]["user"]["as"] = "carol"
+    carols.write_text(json.dumps(configuration))
+    account = "system:serviceaccount:team-a:kubemirror"
+    cluster.create(operators, CAROL)
+    try:
+        # From view by way of edit: nobody may bind a role that lets do more than they may.
+        until(lambda: rule in aggregated(cluster, "admin"), lambda: aggregated(cluster, "admin"))
+        cluster.type(APPLY_NAMESPACED, kubeconfig=carols)
+        with cluster.mirror(tmp_path, renderings["namespaced"].container["args"], "team-a") as mirror:
+            wanted = dict.fromkeys(
+                ("deployments.apps", *(f"{name}.{groups[at // 2]}" for at, name in enumerate(names))), "SYNCED"
+            )
+            mirror.until(lambda client: phases_told(client) == wanted)
+            until_asked_for_everything(cluster, mirror, account, wanted)
+            listed = asked(mirror, "/apis/apps/v1/namespaces/team-a/deployments").json()["items"]
+    finally:
+        cluster.run("delete", "-k", str(DEPLOY / "overlays" / "namespaced"), "--ignore-not-found")
+        cluster.delete(operators, CAROL)
+        until(
+            lambda: rule not in aggregated(cluster) + aggregated(cluster, "view"), lambda: cluster.get("clusterroles")
+        )
+
+    requests = cluster.requests(account)
+    assert [each["metadata"]["name"] for each in listed] == ["kubemirror"]
+    assert [each for each in requests if each.code >= 400] == []
+    assert {each.verb for each in requests} == {"get", "list", "watch"}
+    assert {each.resource for each in requests if each.resource} == wanted.keys()
+    assert [each for each in requests if each.resource and "/namespaces/team-a/" not in each.uri] == []
+
+
+def names_in(rules: list[dict[str, Any]]) -> set[str]:
+    return {name for rule in rules for name in rule.get("resources", ())}
+
+
+def is_question(request: Audited) -> bool:
+    """Whether it asks for a right, which the mirror's own watches never look like: those last for minutes."""
+    return "timeoutSeconds=1&" in request.uri + "&"
+
+
+def until_asked_for_everything(cluster: Cluster, mirror: Process, account: str, resources: Iterable[str]) -> None:
+    """Until from now on each resource was audited, and the right to it asked for and answered."""
+    wanted = set(resources)
+    before, counted = len(cluster.requests(account)), audits(mirror)
+
+    def questions() -> set[str]:
+        new = cluster.requests(account)[before:]
+        return {each.resource for each in new if is_question(each) and each.stage == "ResponseComplete"}
+
+    def unaudited() -> set[str]:
+        now = audits(mirror)
+        return {name for name in wanted if now.get(name, 0) <= counted.get(name, 0)}
+
+    until(lambda: questions() >= wanted and not unaudited(), lambda: (wanted - questions(), unaudited()))
+
+
+def audits(mirror: Process) -> dict[str, float]:
+    """How often each resource was compared with upstream."""
+    found = re.findall(r'^kubemirror_audits_total\{resource="([^"]+)"\} (\S+)$', asked(mirror, "/metrics").text, re.M)
+    return {name: float(count) for name, count in found}
 
 
 def settled(mirror: Process) -> dict[str, str]:
@@ -192,9 +342,3 @@ def asked(mirror: Process, path: str) -> httpx.Response:
 def deployments(mirror: Process) -> list[str]:
     items = asked(mirror, "/apis/apps/v1/deployments").json()["items"]
     return [f"deployment.apps/{each['metadata']['name']}" for each in items]
-
-
-def printed_role(cluster: Cluster, *flags: str) -> str:
-    """What ``kubemirror rbac`` prints for the administrator, told what the mirror is told."""
-    command = [sys.executable, "-m", "kubemirror", "rbac", "--kubeconfig", str(cluster.plane.kubeconfig), *flags]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
-from tests.deploy.manifests import DEPLOY, Manifests, read, rendered
+from tests.deploy.manifests import DEPLOY, OVERLAYS, Manifests, read, rendered, selects
 
 
 def test_the_base_is_applied_as_it_is_written(renderings: dict[str, Manifests], base: Manifests) -> None:
@@ -69,8 +73,7 @@ def test_prometheus_finds_the_metrics_where_they_are(renderings: dict[str, Manif
 
     assert endpoint["port"] in [port["name"] for port in service["spec"]["ports"]]
     assert endpoint["path"] == "/metrics"
-    selector = monitoring.one("ServiceMonitor")["spec"]["selector"]["matchLabels"]
-    assert selector.items() <= service["metadata"]["labels"].items()
+    assert selects(monitoring.one("ServiceMonitor")["spec"]["selector"], service["metadata"]["labels"])
     # Alerts and dashboard ask for job="kubemirror": this label of the Service is what makes it so.
     label = monitoring.one("ServiceMonitor")["spec"]["jobLabel"]
     assert service["metadata"]["labels"][label] == "kubemirror"
@@ -83,21 +86,130 @@ def test_the_dashboard_is_where_grafana_looks_for_it(renderings: dict[str, Manif
     assert json.loads(dashboard["data"]["kubemirror.json"])["uid"] == "kubemirror"
 
 
-def test_overlays_are_components_that_can_be_joined(kubectl: str, tmp_path: Path) -> None:
-    for overlay in (DEPLOY / "overlays").iterdir():
-        (kustomization,) = read(overlay / "kustomization.yaml")
+def test_each_overlay_is_the_base_and_one_component() -> None:
+    assert sorted(folder.name for folder in (DEPLOY / "overlays").iterdir()) == list(OVERLAYS)
+    for name in OVERLAYS:
+        (kustomization,) = read(Path("overlays") / name / "kustomization.yaml")
         assert kustomization["resources"] == ["../../base"]
-        assert kustomization["components"] == [f"../../components/{overlay.name}"]
-    joined = {
-        "resources": [f"{up(tmp_path)}/base"],
-        "components": [f"{up(tmp_path)}/components/{name}" for name in ("monitoring", "replicas")],
+        assert kustomization["components"] == [f"../../components/{name}"]
+
+
+JOINED = [
+    ("monitoring", "namespaced"),
+    ("monitoring", "replicas"),
+    ("monitoring", "tree"),
+    ("namespaced", "replicas"),
+    ("replicas", "tree"),
+]
+
+
+@pytest.mark.parametrize("pair", JOINED, ids="+".join)
+def test_joined_overlays_each_do_what_they_do_alone(join: Joining, pair: tuple[str, str]) -> None:
+    """In either order, and nothing beyond: what neither changes is the base's."""
+    one, other = pair
+    namespace = "team-a" if "namespaced" in pair else None
+    alone = [join([name], namespace) for name in pair]
+
+    expected = both(join([], namespace), *alone)
+
+    assert join([one, other], namespace) == expected
+    assert join([other, one], namespace) == expected
+
+
+def test_two_that_say_what_the_same_pods_are_told_do_not_join(join: Joining) -> None:
+    assert join(["namespaced", "tree"], "team-a") != join(["tree", "namespaced"], "team-a")
+
+
+def test_operations_tells_which_join() -> None:
+    told = (DEPLOY.parent / "docs" / "operations.md").read_text()
+
+    assert sorted(set(itertools.combinations(OVERLAYS, 2)) - set(JOINED)) == [("namespaced", "tree")]
+    assert "`namespaced` and `tree` do not join" in told
+
+
+def test_replicas_of_a_tree_are_leaves(join: Joining) -> None:
+    alone, joined = (at(join(names, None), "Deployment") for names in (["tree"], ["tree", "replicas"]))
+
+    assert joined["kubemirror-root"] == alone["kubemirror-root"]
+    assert joined["kubemirror"]["spec.replicas"] == 6
+    assert joined["kubemirror"]["spec.template.spec.containers.0.resources.requests.cpu"] == "1"
+
+
+def test_prometheus_scrapes_a_trees_root_too(kubectl: str, tmp_path: Path) -> None:
+    seen = rendered(kubectl, joining(tmp_path, ["tree", "monitoring"], None))
+    monitor, policy = seen.one("ServiceMonitor")["spec"], seen.one("NetworkPolicy", "kubemirror-metrics")["spec"]
+    services, deployments = seen.of_kind("Service"), seen.of_kind("Deployment")
+
+    assert services.keys() == deployments.keys() == {"kubemirror", "kubemirror-root"}
+    for name in services:
+        assert selects(monitor["selector"], services[name]["metadata"]["labels"])
+        assert services[name]["metadata"]["labels"][monitor["jobLabel"]] == name
+        assert selects(policy["podSelector"], deployments[name]["spec"]["template"]["metadata"]["labels"])
+
+
+# Kind and name of each object, and all that it says: each value by the way there.
+Said = dict[tuple[str, str], dict[str, object]]
+Joining = Callable[[list[str], str | None], Said]
+
+
+@pytest.fixture(scope="module")
+def join(kubectl: str, tmp_path_factory: pytest.TempPathFactory) -> Joining:
+    """Renders the base with these components, in this order; once each."""
+
+    @functools.cache
+    def once(components: tuple[str, ...], namespace: str | None) -> Said:
+        folder = joining(tmp_path_factory.mktemp("joined"), [*components], namespace)
+        documents = rendered(kubectl, folder).documents
+        return {(each["kind"], each["metadata"]["name"]): dict(flat(each)) for each in documents}
+
+    return lambda components, namespace: once(tuple(components), namespace)
+
+
+def joining(folder: Path, components: list[str], namespace: str | None) -> Path:
+    """The folder with a kustomization of its own, as a user writes one."""
+    written: dict[str, object] = {
+        "resources": [f"{up(folder)}/base"],
+        "components": [f"{up(folder)}/components/{name}" for name in components],
     }
-    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(joined))
+    if namespace is not None:
+        written["namespace"] = namespace
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(written))
+    return folder
 
-    both = rendered(kubectl, tmp_path)
 
-    assert both.one("Deployment")["spec"]["replicas"] == 6
-    assert both.one("PrometheusRule")
+def flat(value: object, way: str = "") -> Iterator[tuple[str, object]]:
+    """Every value that holds no others, by the way there: its keys and places, with dots between."""
+    if not isinstance(value, dict | list) or not value:
+        yield way.removeprefix("."), value
+        return
+    for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+        yield from flat(each, f"{way}.{key}")
+
+
+def both(base: Said, one: Said, other: Said) -> Said:
+    """The base with what each changes; where both change a value they must agree."""
+    gone = {key for changed in (one, other) for key in base.keys() - changed.keys()}
+    return {
+        key: merged(base.get(key, {}), [each[key] for each in (one, other) if key in each])
+        for key in base.keys() | one.keys() | other.keys()
+        if key not in gone
+    }
+
+
+def merged(base: dict[str, object], changed: list[dict[str, object]]) -> dict[str, object]:
+    result = dict(base)
+    settled: dict[str, object] = {}
+    for each in changed:
+        news = {way: value for way, value in each.items() if way not in base or base[way] != value}
+        assert {way: value for way, value in news.items() if settled.get(way, value) != value} == {}
+        settled |= news
+        for way in base.keys() - each.keys():
+            result.pop(way, None)
+    return result | settled
+
+
+def at(said: Said, kind: str) -> dict[str, dict[str, object]]:
+    return {name: values for (each, name), values in said.items() if each == kind}
 
 
 def up(folder: Path) -> str:

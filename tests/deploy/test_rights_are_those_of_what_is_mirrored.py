@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kubemirror.kube.rbac import role
+from kubemirror.kube.rbac import AGGREGATED, NAME, role
 from tests.deploy.manifests import Manifests
 from tests.discover.scripted import ScriptedApi, ordinary
 
@@ -47,9 +47,16 @@ def test_nothing_is_granted_but_to_read_what_is_named(manifests: Manifests) -> N
 
 async def test_the_cluster_role_is_what_kubemirror_rbac_prints(base: Manifests) -> None:
     (asked_for,) = await printed(base)
-    granted = base.one("ClusterRole")
 
-    assert (granted["metadata"]["name"], granted["rules"]) == (asked_for["metadata"]["name"], asked_for["rules"])
+    assert base.one("ClusterRole")["rules"] == asked_for["rules"]
+
+
+async def test_what_kubemirror_rbac_prints_is_no_part_of_the_manifests(manifests: Manifests) -> None:
+    """Whichever of the two is applied last, neither takes from the other."""
+    names = {each["metadata"]["name"] for each in await printed(manifests)}
+
+    assert names == {NAME}
+    assert not names & {name for kind in ("ClusterRole", "Role") for name in manifests.of_kind(kind)}
 
 
 async def test_the_role_in_a_namespace_is_what_kubemirror_rbac_prints(renderings: dict[str, Manifests]) -> None:
@@ -62,13 +69,18 @@ async def test_the_role_in_a_namespace_is_what_kubemirror_rbac_prints(renderings
     assert granted["rules"] == asked_for["rules"]
 
 
-def test_custom_resources_come_by_aggregation_and_nothing_else_does(base: Manifests) -> None:
+async def test_custom_resources_come_by_aggregation_and_nothing_else_does(base: Manifests) -> None:
     aggregated = base.one("ClusterRole", "kubemirror-view")
 
     assert "rules" not in aggregated  # the control plane's to fill in: applying again must not empty it
     assert aggregated["aggregationRule"] == {
-        "clusterRoleSelectors": [{"matchLabels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}}]
+        "clusterRoleSelectors": [
+            {"matchLabels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}},
+            {"matchLabels": {AGGREGATED: "true"}},
+        ]
     }
+    (printed_role,) = await printed(base)
+    assert printed_role["metadata"]["labels"] == {AGGREGATED: "true"}  # and not the label of everyone's `view`
 
 
 def test_both_cluster_roles_are_bound_to_the_pods_account(base: Manifests) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,8 @@ import tempfile
 import threading
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib.metadata import distributions
 from pathlib import Path
@@ -21,6 +23,7 @@ from pathlib import Path
 import httpx
 import pip
 import pytest
+import trustme
 
 from tests.deploy.image import Image, build, copied, stages, values
 from tests.deploy.manifests import ROOT, written
@@ -52,7 +55,8 @@ class Container:
     """The image's command, running as in a pod; ``said``: the lines that it printed."""
 
     image: Image
-    port: int
+    url: str
+    environment: dict[str, str]
     process: subprocess.Popen[str]
     said: list[str] = field(default_factory=list)
 
@@ -70,40 +74,57 @@ class Container:
             assert time.monotonic() < deadline, self.said
             time.sleep(0.05)
 
-    def get(self, path: str) -> httpx.Response:
-        return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=10)
+    def get(self, path: str, accept: str = "*/*") -> httpx.Response:
+        return httpx.get(self.url + path, headers={"accept": accept}, timeout=10, verify=False)
 
     def healthy(self) -> tuple[int, str]:
         """Exit code and output of the image's health check."""
-        checking = self.image.start(self.image.command("HEALTHCHECK"), KUBEMIRROR_PORT=str(self.port))
+        checking = self.image.start(self.image.command("HEALTHCHECK"), **self.environment)
         said, _ = checking.communicate(timeout=30)
         return checking.returncode, said
 
 
+Running = Callable[..., AbstractContextManager[Container]]
+
+
 @pytest.fixture
-def container(image: Image, tmp_path: Path, free_port: int) -> Iterator[Container]:
-    """A mirror of a demo cluster, told what the base's Deployment tells it."""
+def running(image: Image, tmp_path: Path) -> Iterator[Running]:
+    """Starts a mirror of a demo cluster: with these flags, in this environment, to be asked at this URL."""
     with demo_cluster(tmp_path) as demo, tempfile.TemporaryDirectory(prefix="kubemirror-mounted-") as mounted:
         _, kubeconfig = demo.flags
         Path(mounted).chmod(0o755)
         given = shutil.copy(kubeconfig, mounted)
         Path(given).chmod(0o444)
-        here = {"--host=0.0.0.0": "--host=127.0.0.1", "--port=8080": f"--port={free_port}"}
-        arguments = [here.get(argument, argument) for argument in written().container["args"]]
-        assert arguments[0] == image.command("CMD")[0] == "serve"
-        command = [*image.command("ENTRYPOINT"), *arguments, f"--kubeconfig={given}"]
-        running = Container(image, free_port, image.start(command))
-        listening = threading.Thread(target=running.listen)
-        listening.start()
-        try:
-            running.until_ready()
-            yield running
-        finally:
-            running.process.kill()
-            running.process.wait(10)
-            listening.join(10)
-            assert running.process.stdout is not None
-            running.process.stdout.close()
+
+        @contextlib.contextmanager
+        def start(url: str, *flags: str, file_bytes: int = 0, **environment: str) -> Iterator[Container]:
+            command = [*image.command("ENTRYPOINT"), *image.command("CMD"), *flags, f"--kubeconfig={given}"]
+            container = Container(image, url, environment, image.start(command, file_bytes, **environment))
+            listening = threading.Thread(target=container.listen)
+            listening.start()
+            try:
+                container.until_ready()
+                yield container
+            finally:
+                container.process.kill()
+                container.process.wait(10)
+                listening.join(10)
+                assert container.process.stdout is not None
+                container.process.stdout.close()
+
+        yield start
+
+
+@pytest.fixture
+def container(running: Running, free_port: int) -> Iterator[Container]:
+    """A mirror that is told what the base's Deployment tells it."""
+    here = {"--host=0.0.0.0": "--host=127.0.0.1", "--port=8080": f"--port={free_port}"}
+    command, *arguments = [here.get(argument, argument) for argument in written().container["args"]]
+    assert command == "serve"
+    # The health check is told by variables alone.
+    told = {"KUBEMIRROR_PORT": str(free_port)}
+    with running(f"http://127.0.0.1:{free_port}", *arguments, **told) as container:
+        yield container
 
 
 def test_it_serves_as_another_user_where_nothing_can_be_written(container: Container, image: Image) -> None:
@@ -112,7 +133,8 @@ def test_it_serves_as_another_user_where_nothing_can_be_written(container: Conta
     status = dict(re.findall(r"^(\w+):\t(.*)$", (process / "status").read_text(), re.MULTILINE))
 
     assert container.get("/versions").json()
-    assert "<html" in container.get("/resources/deployments").text.lower() or container.get("/").status_code == 200
+    assert "<html" in container.get("/resources/deployments", accept="text/html").text
+    assert "<html" in container.get("/", accept="text/html").text
     assert "kubemirror_ready 1.0" in container.get("/metrics").text
     assert set(status["Uid"].split()) == {str(image.user)}
     assert [children for each in process.glob("task/*/children") if (children := each.read_text())] == []
@@ -132,6 +154,63 @@ def test_its_health_check_tells_whether_it_lives(container: Container) -> None:
     assert alive == (0, "")
     assert dead == 1
     assert re.fullmatch(r"not alive: .*Connection refused.*\n", said)
+
+
+@pytest.mark.parametrize(
+    ("told", "asked"),
+    [
+        ({"HOST": "0.0.0.0", "ACCESS": "open", "TLS_SELF_SIGNED": "True"}, "https://127.0.0.1"),
+        ({"HOST": "127.0.0.2", "TLS_CERT": "tls.crt", "TLS_KEY": "tls.key"}, "https://127.0.0.2"),
+        ({"HOST": "127.0.0.2", "TLS_SELF_SIGNED": "no"}, "http://127.0.0.2"),
+    ],
+    ids=["self-signed", "certificate", "address"],
+)
+def test_its_health_check_asks_where_it_listens(
+    running: Running, mounted_pair: Path, free_port: int, told: dict[str, str], asked: str
+) -> None:
+    files = {"TLS_CERT", "TLS_KEY"}
+    environment = {
+        f"KUBEMIRROR_{name}": str(mounted_pair / value) if name in files else value for name, value in told.items()
+    }
+    environment["KUBEMIRROR_PORT"] = str(free_port)
+    # OpenSSL takes a certificate as a file only, which is made in memory.
+    with running(f"{asked}:{free_port}", file_bytes=64 * 1024, **environment) as container:
+        assert container.healthy() == (0, "")
+
+        container.process.kill()
+        container.process.wait(10)
+        assert container.healthy()[0] == 1
+
+
+def test_its_health_check_goes_by_no_proxy(running: Running, free_port: int) -> None:
+    with running(f"http://127.0.0.1:{free_port}", KUBEMIRROR_PORT=str(free_port)) as container:
+        container.environment |= {"http_proxy": "http://127.0.0.1:1", "HTTP_PROXY": "http://127.0.0.1:1"}
+
+        assert container.healthy() == (0, "")
+
+
+@pytest.mark.parametrize(("host", "asked"), [("::", "::1"), ("fd00::1", "fd00::1")])
+def test_its_health_check_knows_addresses_of_six(host: str, asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not every machine has them, so none is listened on here."""
+    monkeypatch.setenv("KUBEMIRROR_HOST", host)
+    module = runpy.run_path(str(ROOT / "deploy" / "image" / "healthy.py"))
+
+    assert module["connection"]().host == asked
+
+
+@pytest.fixture
+def mounted_pair() -> Iterator[Path]:
+    """A folder with a certificate and its key, as a Secret is mounted: readable by the pod's user."""
+    with tempfile.TemporaryDirectory(prefix="kubemirror-pair-") as folder:
+        path = Path(folder)
+        pair = trustme.CA().issue_cert("localhost")
+        pair.private_key_pem.write_to_path(str(path / "tls.key"))
+        for each in pair.cert_chain_pems:
+            each.write_to_path(str(path / "tls.crt"), append=True)
+        path.chmod(0o755)
+        for each_file in path.iterdir():
+            each_file.chmod(0o444)
+        yield path
 
 
 def test_it_ends_by_itself_when_kubelet_asks(container: Container) -> None:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.deploy.manifests import Manifests
+from tests.deploy.manifests import Manifests, selects
 
 
-def selected(selector: dict[str, str], manifests: Manifests, name: str = "kubemirror") -> bool:
-    labels: dict[str, str] = manifests.one("Deployment", name)["spec"]["template"]["metadata"]["labels"]
-    return selector.items() <= labels.items()
+def selected(selector: dict[str, Any], manifests: Manifests, name: str = "kubemirror") -> bool:
+    """selector: of pods, in the form that policies have it."""
+    return selects(selector, manifests.one("Deployment", name)["spec"]["template"]["metadata"]["labels"])
 
 
 def test_the_service_leads_to_the_pods_from_inside_the_cluster_only(manifests: Manifests) -> None:
     spec = manifests.one("Service")["spec"]
 
     assert spec.get("type", "ClusterIP") == "ClusterIP"
-    assert selected(spec["selector"], manifests)
+    assert selected({"matchLabels": spec["selector"]}, manifests)
     assert [port["targetPort"] for port in spec["ports"]] == [manifests.container["ports"][0]["name"]]
 
 
@@ -27,7 +27,7 @@ def test_every_policy_is_about_the_pods_and_names_its_readers(manifests: Manifes
     for policy in policies.values():
         spec = policy["spec"]
         deployments = manifests.of_kind("Deployment")
-        assert sum(selected(spec["podSelector"]["matchLabels"], manifests, name) for name in deployments) == 1
+        assert sum(selected(spec["podSelector"], manifests, name) for name in deployments) == 1
         assert "Ingress" in spec["policyTypes"]
         for rule in spec["ingress"]:
             assert [port["port"] for port in rule["ports"]] == ["http"]
@@ -52,7 +52,7 @@ def test_leaves_reach_the_root_and_a_name_server_and_nothing_else(renderings: di
     tree = renderings["tree"]
     root, names = tree.one("NetworkPolicy")["spec"]["egress"]
 
-    assert selected(root["to"][0]["podSelector"]["matchLabels"], tree, "kubemirror-root")
+    assert selected(root["to"][0]["podSelector"], tree, "kubemirror-root")
     assert [port["port"] for port in root["ports"]] == ["http"]
     assert {(port["protocol"], port["port"]) for port in names["ports"]} == {("UDP", 53), ("TCP", 53)}
 
@@ -60,12 +60,11 @@ def test_leaves_reach_the_root_and_a_name_server_and_nothing_else(renderings: di
 def test_leaves_alone_reach_the_root(renderings: dict[str, Manifests]) -> None:
     tree = renderings["tree"]
     (rule,) = tree.one("NetworkPolicy", "kubemirror-root")["spec"]["ingress"]
-    ((peer,),) = [each["podSelector"]["matchExpressions"] for each in rule["from"]]
+    (peer,) = rule["from"]
 
-    assert set(rule["from"][0]) == {"podSelector"}
-    assert peer["operator"] == "In"
-    assert [selected({peer["key"]: value}, tree) for value in peer["values"]] == [True]
-    assert not any(selected({peer["key"]: value}, tree, "kubemirror-root") for value in peer["values"])
+    assert set(peer) == {"podSelector"}
+    assert selected(peer["podSelector"], tree)
+    assert not selected(peer["podSelector"], tree, "kubemirror-root")
 
 
 def test_the_namespace_takes_restricted_pods_only(base: Manifests) -> None:

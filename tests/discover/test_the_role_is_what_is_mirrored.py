@@ -54,7 +54,7 @@ async def test_a_cluster_role_groups_what_is_mirrored() -> None:
         {
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "ClusterRole",
-            "metadata": {"name": "kubemirror"},
+            "metadata": {"name": "kubemirror-mirrored", "labels": {"kubemirror-aggregate": "true"}},
             "rules": [
                 {"apiGroups": [""], "resources": ["events", "pods"], "verbs": READ},
                 {"apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "verbs": READ},
@@ -90,6 +90,8 @@ async def test_with_namespaces_it_is_a_role_in_each_and_the_rest_beside() -> Non
         ("Role", "123"),
         ("Role", "a"),
     ]
+    # Only a ClusterRole can be aggregated.
+    assert ["labels" in each["metadata"] for each in documents] == [True, False, False]
     assert [rule["resources"] for rule in documents[0]["rules"]] == [["customresourcedefinitions"]]
     assert [rule["resources"] for rule in documents[1]["rules"]] == [["pods"], ["deployments"], ["foos"]]
 

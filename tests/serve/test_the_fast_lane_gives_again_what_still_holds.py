@@ -241,6 +241,11 @@ async def test_what_is_read_consistently_is_asked_for_each_time() -> None:
     assert len(asked) == 3
 
 
+@pytest.mark.parametrize("path", ["/api", "/apis", "/apis/apps", "/apis/apps/v1"])
+async def test_discovery_is_kept_until_the_catalog_changes(world: World, client: Client, path: str) -> None:
+    assert await client.lanes(path, lambda: None, lambda: world.mirror(NODES)) == [True, False]
+
+
 async def test_health_status_and_metrics_are_never_kept(client: Client) -> None:
     for path in ("/livez", "/readyz", "/-/status", "/metrics", "/", "/version"):
         await client.get(path)

@@ -7,7 +7,7 @@ import json
 import orjson
 import pytest
 
-from kubemirror.state.objects import Ingest, epoch, plain, resource_version_of, with_resource_version
+from kubemirror.state.objects import Ingest, epoch, plain, with_resource_version
 from kubemirror.state.redact import Cut, Manager
 
 INGEST = Ingest(api_version="apps/v1", kind="Deployment")
@@ -168,13 +168,6 @@ def test_a_deletion_is_the_last_state_under_its_own_resource_version() -> None:
     }
     assert (later.uid, later.labels, later.cells) == (held.uid, held.labels, held.cells)
     assert with_resource_version(held, 12) is held
-
-
-def test_resource_versions_of_lists_and_bookmarks() -> None:
-    assert resource_version_of(b'{"kind":"List","metadata":{"resourceVersion":"77"},"items":[]}') == 77
-    for junk in (b"{}", b"[]", b'{"metadata":{}}', b'{"metadata":{"resourceVersion":"x"}}'):
-        with pytest.raises(ValueError, match=r"\w"):
-            resource_version_of(junk)
 
 
 @pytest.mark.parametrize(

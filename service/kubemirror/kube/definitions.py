@@ -191,10 +191,6 @@ def _order(version: _Version) -> tuple[int, int, int, int, str]:
     return version_order(version.name)
 
 
-def _printed(column: _Column) -> Column:
-    return Column(column.name, column.type, column.json_path, column.format, column.description, column.priority)
-
-
 def _subresources(version: _Version) -> tuple[str, ...]:
     declared = version.subresources
     if declared is None:

@@ -1,8 +1,9 @@
 """The role that a mirror needs on a cluster: exactly what it would mirror there, get, list and watch.
 
 Printed as YAML for ``kubectl apply -f -``: a ClusterRole, or with ``--namespace`` a Role in each namespace
-beside a ClusterRole for what has none. Whoever prints it needs to read more than the role grants: run it as
-a cluster's administrator, not as the mirror.
+beside a ClusterRole for what has none. It has a name of its own, so that neither it nor deploy/base ever undoes
+the other, and the ClusterRole a label by which deploy/base, where it is applied, takes it into what it has bound.
+Whoever prints it needs to read more than the role grants: run it as a cluster's administrator, not as the mirror.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from kubemirror.kube.transport import Transport, TransportError
 from kubemirror.settings import Settings
 from kubemirror.state.catalog import ALL_NAMESPACES
 
-NAME = "kubemirror"
+NAME = "kubemirror-mirrored"
+# deploy/base's ClusterRole kubemirror-view is made of the roles that have it. Not the label of the built-in `view`:
+# that would let everyone view what the mirror may.
+AGGREGATED = "kubemirror-aggregate"
 # Definitions are the fattest objects there are (up to a megabyte): pages of 100 stay well below the read limit.
 PAGE_SIZE = 100
 
@@ -92,13 +96,14 @@ def _yaml(selection: Selection, *, guessed: bool) -> str:
     wanted = selection.wanted
     names = {each.resource.name for each in wanted}
     lines = [
-        "# What kubemirror reads on this cluster. Bind it to the mirror's user or service account.",
+        "# What kubemirror reads on this cluster. Bind it to the mirror's user or service account; a ClusterRole is",
+        f"# bound already where deploy/base is applied, by its label {AGGREGATED}.",
         "# Discovery needs system:discovery, which every authenticated user has by default.",
     ]
     if any(each.resource.custom for each in wanted):
         lines += [
             "# Custom resources are those there are today: one that is defined later is FORBIDDEN to the mirror,",
-            "# and shown as such, until it is added here.",
+            "# and shown as such, until this is printed and applied again.",
         ]
     if guessed:
         lines.append("# CustomResourceDefinitions could not be read: custom resources are what discovery lists.")
@@ -121,6 +126,8 @@ def _role(kind: str, namespace: str, wanted: Iterable[Wanted]) -> str:
     lines = ["apiVersion: rbac.authorization.k8s.io/v1", f"kind: {kind}", "metadata:", f"  name: {NAME}"]
     if namespace:
         lines.append(f"  namespace: {json.dumps(namespace)}")
+    else:
+        lines += ["  labels:", f'    {AGGREGATED}: "true"']
     lines.append("rules:")
     for group in sorted(groups):
         lines += [

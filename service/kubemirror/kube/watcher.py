@@ -801,7 +801,8 @@ class Watcher:
         self.reached = None
         self._ahead_since = None
         remedy = (
-            f"; grant list and watch on {self._name} ('kubemirror rbac' prints the role)"
+            f"; grant list and watch on {self._name}"
+            " (kubemirror rbac | kubectl apply -f -; and bind it, unless deploy/base has)"
             if phase is Phase.FORBIDDEN
             else ""
         )

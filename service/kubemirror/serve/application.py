@@ -25,6 +25,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from kubemirror.errors import KubemirrorError
 from kubemirror.serve import (
+    access_log,
     contract,
     health,
     metrics,
@@ -110,8 +111,10 @@ class Application:
             await self._dispatch(asked, scope, receive, noted)
         finally:
             route = asked.route or _route_of(scope, asked)
-            seconds = None if stream else time.perf_counter() - started
-            self.serving.traffic.answered(route, _method(asked.method), code, seconds)
+            taken = time.perf_counter() - started
+            self.serving.traffic.answered(route, _method(asked.method), code, None if stream else taken)
+            if self._settings.access_log:
+                access_log.told(asked.peer, asked.method, _target(scope), code, taken, lane="application")
         if keep is not None and asked.validity is not None and sent.whole and not stream and code in (200, 304):
             body = b"" if asked.method == "HEAD" else sent.body or b""
             keep(asked.validity, status=code, headers=sent.headers, body=body, route=route)
@@ -148,6 +151,28 @@ class Application:
             await self._kubernetes(scope, receive, send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._settings.access_log:
+            await self._upgrade(scope, receive, send)
+            return
+        started = time.perf_counter()
+        code = 500
+
+        async def noted(message: Message) -> None:
+            nonlocal code
+            match message["type"]:
+                case "websocket.accept":
+                    code = 101
+                case "websocket.http.response.start":
+                    code = message["status"]
+            await send(message)
+
+        try:
+            await self._upgrade(scope, receive, noted)
+        finally:
+            peer = asked_of(scope, self._settings).peer
+            access_log.told(peer, "GET", _target(scope), code, time.perf_counter() - started, lane="websocket")
+
+    async def _upgrade(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = asked_of(scope, self._settings)
         asked.client = client_of(scope, self._settings)
         scope = _rebased(scope, asked)
@@ -193,6 +218,12 @@ class Application:
         if not _LOOPBACK_HOSTS.fullmatch(host) and host not in own and name not in own:
             shown = host[:100]
             raise forbidden(f'Host "{shown}" is not answered on a loopback bind: allow it with --allow-host {shown}')
+
+
+def _target(scope: Scope) -> str:
+    """The request's target as it came, for the log."""
+    query = scope["query_string"].decode("latin-1")
+    return f"{scope['raw_path'].decode('latin-1')}{'?' if query else ''}{query}"
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from kubemirror.serve import access_log
 from kubemirror.serve.fastlane import JOINED_BYTES, Entry, Lane
 from kubemirror.serve.traffic import SHORT_SECONDS
 from kubemirror.serve.variant import connection_of
@@ -183,6 +184,9 @@ class HttpProtocol(HttpToolsProtocol):
             tally.seconds += taken
         else:
             tally.longer(taken)
+        if lane.settings.access_log:
+            method, _, target = entry.line.decode("latin-1").partition(" ")
+            access_log.told(self.client, method, target, entry.status, taken, lane="fast")
         return True
 
     def _await_next(self, seconds: float) -> None:

@@ -76,10 +76,6 @@ class _Header(msgspec.Struct):
     creation_timestamp: str | None = msgspec.field(name="creationTimestamp", default=None)
 
 
-class _OnlyHeader(msgspec.Struct):
-    metadata: _Header
-
-
 class _Identity(msgspec.Struct):
     """What a stub needs, of an object whose other header fields may be of any type."""
 
@@ -95,7 +91,6 @@ class _OnlyIdentity(msgspec.Struct):
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _header = msgspec.json.Decoder(_Header).decode
-_only_header = msgspec.json.Decoder(_OnlyHeader).decode
 _only_identity = msgspec.json.Decoder(_OnlyIdentity).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -262,14 +257,6 @@ def with_resource_version(held: Object, resource_version: int) -> Object:
         manager=held.manager,
         error=held.error,
     )
-
-
-def resource_version_of(raw: bytes | msgspec.Raw) -> int:
-    """metadata.resourceVersion of any object, list or bookmark; ValueError where there is none."""
-    try:
-        return int(_only_header(raw).metadata.resource_version)
-    except msgspec.DecodeError as error:
-        raise ValueError(f"no metadata.resourceVersion: {error}") from error
 
 
 def epoch(timestamp: str | None) -> int:

@@ -181,8 +181,9 @@ class KubernetesApp:
     async def _document(self, request: Request, caller: Caller, path: GroupPath | PlainPath) -> tuple[Answer, Accepted]:
         check_timeout(request.query)
         text = _text_of(path)
-        await self._authorize_path(caller, request.method, text)
-        if isinstance(path, GroupPath) or path.path in ("/api", "/apis"):
+        decision = await self._authorize_path(caller, request.method, text)
+        discovers = isinstance(path, GroupPath) or path.path in ("/api", "/apis")
+        if discovers:
             self._check_complete()
         found: tuple[Answer, Accepted] | None = None
         match path:
@@ -199,7 +200,10 @@ class KubernetesApp:
         if found is None:
             return self._nowhere(text)
         self._check_document_method(request, path)
-        return found
+        if not discovers:
+            return found  # upstream's own: fetch() knows how long they hold
+        answer, accepted = found
+        return _until(replace(answer, validity=self._discovery.validity()), decision, caller), accepted
 
     def _nowhere(self, path: str) -> tuple[Answer, Accepted]:
         """404: a Status below what upstream routes by its parts, else the plain text of a path nobody serves."""
@@ -514,11 +518,11 @@ class KubernetesApp:
             case _:
                 assert_never(decision)
 
-    async def _authorize_path(self, caller: Caller, method: str, path: str) -> None:
+    async def _authorize_path(self, caller: Caller, method: str, path: str) -> Allow:
         decision = await self._context.authorizer.authorize(caller, PathAttributes(method.lower(), path))
         match decision:
             case Allow():
-                return
+                return decision
             case Deny(reason=reason):
                 text = f'User "{caller.user}" cannot {method.lower()} path "{path}"'
                 raise status.forbidden(f"{text}: {reason}" if reason else text)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha512
 from typing import Any
 
+from kubemirror.serve.answers import Validity
 from kubemirror.serve.kubernetes.answer import NO_CACHE, Answer
 from kubemirror.serve.kubernetes.request import Request
 from kubemirror.serve.negotiation import JSON, PROTOBUF, YAML, Accepted, Transform, names_type, negotiate
@@ -93,6 +94,12 @@ class Discovery:
             _check_routed(request)
         answer = self._answer(f"resources {group}/{version}", lambda: self._resource_list(group, version))
         return answer, self._negotiate(request)
+
+    def validity(self) -> Validity:
+        """Of any answer made now: it stands while the catalog does."""
+        catalog = self._catalog
+        made = catalog.version, catalog.complete
+        return Validity(lambda: (catalog.version, catalog.complete) == made, freshness=list)
 
     def has_group(self, name: str) -> bool:
         return any(group.name == name for group in self._groups())
