@@ -88,6 +88,7 @@ class Upstream:
 
     documents: dict[str, Document] = field(default_factory=dict)
     version: int = 0
+    sum: int = 0
     asked: list[str] = field(default_factory=list)
 
     async def fetch(self, path: str, *, query: str = "", accept: str = "application/json") -> Document:
@@ -97,9 +98,13 @@ class Upstream:
     async def create(self, group: str, kind: str, spec: dict[str, Any], *, token: str | None = None) -> dict[str, Any]:
         raise AssertionError("no review goes upstream")
 
-    async def current(self, resource: Resource) -> int:
-        self.asked.append(resource.name)
+    async def current(self, resource: Resource, namespace: str = "") -> int:
+        self.asked.append(f"{resource.name} {namespace}".strip())
         return self.version
+
+    async def digest(self, resource: Resource, namespace: str = "") -> int:
+        self.asked.append(f"digest of {resource.name} {namespace}".strip())
+        return self.sum
 
     async def refresh(self, name: str | None) -> list[str]:
         raise AssertionError("nothing is refreshed")
@@ -170,6 +175,7 @@ class Cluster:
 
     def __init__(self, *, authorizer: Authorizer | None = None, **settings: Any) -> None:
         self.now = 1000.0
+        self.wall = 1767225600.0 + 3600  # an hour after every object's creation
         self.upstream = Upstream()
         self.catalog = Catalog()
         self.context = Context(
@@ -179,7 +185,7 @@ class Cluster:
             upstream=self.upstream,
             settings=Settings(**settings),
             clock=lambda: self.now,
-            wall=lambda: 1767225600.0 + 3600,
+            wall=lambda: self.wall,
         )
         self.app = kubernetes_app(self.context)
         self.lanes: httpx.AsyncBaseTransport | None = None
@@ -218,6 +224,7 @@ class Stream:
         self._lines: list[bytes] = []
         self._left = asyncio.Event()
         self._started = asyncio.Event()
+        self.aborted = False
         self.taken = 0
         self.sent = 0
         scope = {
@@ -228,6 +235,7 @@ class Stream:
             "query_string": query.encode(),
             "headers": [(b"accept", accept.encode())],
             "client": ("127.0.0.1", 1),
+            "extensions": {"kubemirror.abort": self._abort},
         }
         self.task = asyncio.create_task(app(scope, self._receive, self._send))
 
@@ -247,6 +255,9 @@ class Stream:
             await self._bodies.put(body)
         if not message.get("more_body", False):
             await self._bodies.put(None)
+
+    def _abort(self) -> None:
+        self.aborted = True
 
     async def started(self) -> None:
         await self._started.wait()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from kubemirror.state.events import Bookmark
-from tests.api.cluster import Cluster, Store, names
+from kubemirror.state.store import DIGEST_MODULUS, identity_digest
+from tests.api.cluster import DEPLOYMENTS, Cluster, Store, names
 
 SHOP = "/apis/apps/v1/namespaces/shop/deployments"
 ALL = "/apis/apps/v1/deployments"
@@ -197,17 +199,63 @@ async def test_a_version_that_arrives_in_time_is_answered(cluster: Cluster, depl
 
 @pytest.mark.looptime
 async def test_a_resource_set_to_be_consistent_waits_for_upstreams_version() -> None:
-    from tests.api.cluster import DEPLOYMENTS
-
     cluster = Cluster(consistent=("deploy",))
     store = cluster.add(DEPLOYMENTS)
     store.sync(100, store.object("web", 10))
     cluster.upstream.version = 150
-    asyncio.get_running_loop().call_later(1, lambda: store.apply("late", 150))
+    asyncio.get_running_loop().call_later(0.1, lambda: store.apply("late", 150))
     assert names(await cluster.get(SHOP)) == ["late", "web"]
     assert cluster.upstream.asked == ["deployments.apps"]
     await cluster.get(f"{SHOP}?resourceVersion=0")
     assert cluster.upstream.asked == ["deployments.apps"]
+
+
+async def listed(cluster: Cluster) -> list[str]:
+    return names(await cluster.get(SHOP))
+
+
+async def watched(cluster: Cluster) -> list[str]:
+    """As client-go lists since 1.35: initial events, up to their end."""
+    query = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    told = []
+    async with cluster.watch(f"{SHOP}?{query}") as stream:
+        while (event := await stream.next()) and event["type"] == "ADDED":
+            told.append(event["object"]["metadata"]["name"])
+    return told
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("asked", [listed, watched])
+async def test_a_quiet_resource_is_consistent_by_its_digest(asked: Callable[[Cluster], Awaitable[list[str]]]) -> None:
+    """It hears of the cluster's newest version in a bookmark only, up to a minute later."""
+    cluster = Cluster(consistent=("deploy",))
+    store = cluster.add(DEPLOYMENTS)
+    store.sync(100, store.object("web", 10))
+    cluster.upstream.version = 150
+    cluster.upstream.sum = store.reader.digest()
+    assert await asked(cluster) == ["web"]
+    assert cluster.upstream.asked == ["deployments.apps", "digest of deployments.apps"]
+
+    cluster.upstream.sum = (cluster.upstream.sum + identity_digest("uid-shop-late", 120)) % DIGEST_MODULUS
+    asyncio.get_running_loop().call_later(1, lambda: store.apply("late", 120))
+    assert await asked(cluster) == ["late", "web"]
+
+
+@pytest.mark.looptime
+async def test_what_never_comes_is_refused_after_its_time() -> None:
+    cluster = Cluster(consistent=("deploy",))
+    store = cluster.add(DEPLOYMENTS)
+    store.sync(100, store.object("web", 10))
+    cluster.upstream.version = 150
+    assert (await cluster.get(SHOP)).status_code == 504
+
+
+async def test_a_store_of_one_namespace_asks_for_no_more() -> None:
+    cluster = Cluster(consistent=("deploy",))
+    store = cluster.add(DEPLOYMENTS, "shop")
+    store.sync(100, store.object("web", 10))
+    assert names(await cluster.get(SHOP)) == ["web"]
+    assert cluster.upstream.asked == ["deployments.apps shop"]
 
 
 @pytest.mark.looptime

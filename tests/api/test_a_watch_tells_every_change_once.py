@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
+import orjson
 import pytest
 
-from kubemirror.state.events import Phase
+from kubemirror.state.events import Columns, Phase
 from tests.api.cluster import WIDGETS, Cluster, Store, brief
 
 SHOP = "/apis/apps/v1/namespaces/shop/deployments"
 ALL = "/apis/apps/v1/deployments"
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+NAME_AND_AGE = ("Name", "Age")
+CREATED = 1767225600.0  # when the tests' objects were, in seconds since 1970
 pytestmark = pytest.mark.looptime
 
 
@@ -338,7 +342,26 @@ async def test_a_reader_that_takes_nothing_at_all_is_cut_off(cluster: Cluster, d
             deployments.apply("web", version, spec={"filling": "x" * 4000})
         await asyncio.sleep(200)
         assert stream.task.done()
+        assert stream.aborted
         assert deployments.reader.journal.positions == 0
+
+
+async def test_who_reads_of_old_changes_is_told_todays_ages(cluster: Cluster, deployments: Store) -> None:
+    columns = [
+        {"name": name, "type": "string", "format": "", "description": "", "priority": 0} for name in NAME_AND_AGE
+    ]
+    deployments.writer.handle(Columns(orjson.dumps(columns)))
+    deployments.apply("one", 101, cells=["one", "1h"])
+    deployments.apply("two", 102, cells=["two", "1h"])
+    told = []
+    for hours in (1, 2):
+        cluster.wall = CREATED + hours * 3600
+        async with cluster.watch(f"{SHOP}?watch=1&resourceVersion=100", accept=TABLE) as stream:
+            told.append(
+                [event["object"]["rows"][0]["cells"] for event in (await stream.next(), await stream.next()) if event]
+            )
+
+    assert told == [[["one", "60m"], ["two", "60m"]], [["one", "120m"], ["two", "120m"]]]
 
 
 async def test_a_reader_that_fell_off_the_journal_hears_410_and_no_gap(cluster: Cluster, deployments: Store) -> None:

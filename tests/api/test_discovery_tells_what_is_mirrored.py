@@ -119,6 +119,16 @@ async def test_a_group_that_failed_upstream_is_stale(cluster: Cluster, deploymen
     assert items[0]["versions"][0]["freshness"] == "Current"
 
 
+@pytest.mark.parametrize("path", ["/apis/metrics.k8s.io/v1beta1", "/apis/metrics.k8s.io/v1beta1/nodes"])
+async def test_what_upstream_could_not_tell_of_is_unavailable_and_not_absent(
+    cluster: Cluster, deployments: Store, path: str
+) -> None:
+    cluster.catalog.mark_stale("metrics.k8s.io", "v1beta1", "its service is down")
+    answer = await cluster.get(path)
+    assert (answer.status_code, answer.json()["reason"]) == (503, "ServiceUnavailable")
+    assert "its service is down" in answer.json()["message"]
+
+
 async def test_version_and_openapi_are_passed_on_with_their_etag(cluster: Cluster) -> None:
     cluster.upstream.documents["/openapi/v3"] = Document(200, "application/json", b'{"paths":{}}', '"abc"')
     answer = await cluster.get("/openapi/v3")

@@ -93,6 +93,15 @@ def test_one_change_compresses_one_run() -> None:
     assert runs.made <= made + 3  # where it began a run, its neighbours are one now
 
 
+def test_other_bytes_under_the_same_version_are_compressed_anew() -> None:
+    objects = [held(f"web-{at:05}", at + 1) for at in range(300)]
+    runs = Runs()
+    zipped(runs, objects)
+
+    objects[150] = replace(objects[150], raw=objects[150].raw.replace(b"web-00150", b"web-00xxx"))
+    assert unzipped(zipped(runs, objects)) == plain(objects)
+
+
 def test_what_is_kept_is_bounded_and_the_oldest_goes_first() -> None:
     # The same uids in each, so that they are cut into the same runs.
     lists = {name: [replace(held(f"{name}-{at}", at + 1), uid=f"{at}") for at in range(200)] for name in "abcd"}

@@ -10,6 +10,7 @@ from kubemirror.errors import UpstreamUnavailableError
 from kubemirror.kube.transport import TransportError
 from kubemirror.kube.upstream import ApiServer
 from kubemirror.state.catalog import Resource, ServedVersion
+from kubemirror.state.store import DIGEST_MODULUS, identity_digest
 from tests.connect.scripted import Asked, Refreshes, Scripted, give
 
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "deployment", "Deployment", True, (ServedVersion("v1"),))
@@ -28,6 +29,20 @@ async def test_it_is_a_list_of_one_without_its_content() -> None:
             b"",
         )
     ]
+
+
+async def test_a_digest_is_of_all_pages_in_the_namespace_that_may_be_read() -> None:
+    items = [b'{"metadata":{"uid":"u-%d","resourceVersion":"%d"}}' % (number, number) for number in range(3)]
+    pages = {
+        None: b'{"metadata":{"resourceVersion":"9","continue":"more"},"items":[%s]}' % b",".join(items[:2]),
+        "more": b'{"metadata":{"resourceVersion":"9"},"items":[%s]}' % items[2],
+    }
+    transport = Scripted(lambda asked: give(body=pages[dict(asked.query).get("continue")]))
+
+    digest = await ApiServer(transport, Refreshes()).digest(DEPLOYMENTS, "shop")
+    assert digest == sum(identity_digest(f"u-{number}", number) for number in range(3)) % DIGEST_MODULUS
+    assert {asked.path for asked in transport.asked} == {"/apis/apps/v1/namespaces/shop/deployments"}
+    assert await ApiServer(transport, Refreshes()).current(DEPLOYMENTS, "shop") == 9
 
 
 async def test_nobody_gets_an_answer_older_than_the_question() -> None:

@@ -148,6 +148,16 @@ async def test_an_announced_gap_is_published_in_one_step_even_where_it_deletes_n
 
 
 @on_virtual_time
+async def test_what_a_mirror_had_lost_and_found_is_held_under_its_own_old_version() -> None:
+    found = [gap_begins(12), added("lost", 6), modified("a", 11), bookmark(20), FOREVER]
+    async with Scene(initial("a", "b", "c", rv=9, then=found)) as scene:
+        await scene.play(1)
+
+        assert scene.held == {"a": 11, "b": 8, "c": 9, "lost": 6}
+        assert scene.statistics.out_of_order == 0
+
+
+@on_virtual_time
 async def test_a_gap_that_is_cut_off_is_told_again_from_where_it_began() -> None:
     gap = [gap_begins(9), deleted("a", 9), deleted("b", 9), added("d", 15), RESET]
     again = stream(gap_begins(9), deleted("a", 9), deleted("b", 9), added("d", 15), bookmark(20), FOREVER)

@@ -227,7 +227,7 @@ async def test_what_is_read_consistently_is_asked_for_each_time() -> None:
     world = World(settings=Settings(consistent=("deployments.apps",)))
     asked = []
 
-    async def current(resource: object) -> int:
+    async def current(resource: object, namespace: str) -> int:
         asked.append(resource)
         return 100
 

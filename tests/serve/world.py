@@ -71,8 +71,11 @@ class NoUpstream:
     async def create(self, group: str, kind: str, spec: dict[str, Any], *, token: str | None = None) -> dict[str, Any]:
         raise AssertionError("no review is asked for here")
 
-    async def current(self, resource: Resource) -> int:
+    async def current(self, resource: Resource, namespace: str = "") -> int:
         raise AssertionError("no current resourceVersion is asked for here")
+
+    async def digest(self, resource: Resource, namespace: str = "") -> int:
+        raise AssertionError("no digest is asked for here")
 
     async def refresh(self, name: str | None) -> list[str]:
         self.refreshed.append(name)

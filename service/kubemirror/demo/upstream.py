@@ -59,8 +59,11 @@ class ClusterUpstream:
         status: dict[str, Any] = answer["status"]
         return status
 
-    async def current(self, resource: Resource) -> int:
+    async def current(self, resource: Resource, namespace: str = "") -> int:
         return self._cluster.resource_version
+
+    async def digest(self, resource: Resource, namespace: str = "") -> int:
+        return self._cluster.shelves[resource.name].reader.digest(namespace or None)
 
     async def refresh(self, name: str | None) -> list[str]:
         """There is nothing to list again: this is the authority."""

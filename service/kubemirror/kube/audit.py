@@ -17,7 +17,7 @@ from kubemirror.kube.transport import Transport, TransportError
 from kubemirror.kube.watcher import Watcher, Watching
 from kubemirror.kube.wire import ACCEPT_IDENTITIES, Identities, Status, WireError, identities, is_json, refusal
 from kubemirror.state.journal import ChangeType
-from kubemirror.state.store import Reader, identity_digest
+from kubemirror.state.store import DIGEST_MODULUS, Reader, identity_digest
 
 # How long events that the list knows and the store does not may be on their way: longer than a bookmark's
 # period (60 s), so that a quiet resource's bookmark has come too.
@@ -25,7 +25,6 @@ IN_FLIGHT_SECONDS = 75.0
 POLL_SECONDS = 1.0
 PAGE_SECONDS = 60.0  # one page's body, read whole
 SLICE = 500  # identities summed up between two breaths of the event loop: about a millisecond
-MODULUS = 1 << 128
 
 
 class Verdict(Enum):
@@ -127,7 +126,7 @@ class Audit:
         if ours is None or not isinstance(self._watcher.state, Watching):
             return Verdict.UNKNOWN
         self._reader.statistics.audit_mismatches += 1
-        difference = (listed.digest - ours) % MODULUS
+        difference = (listed.digest - ours) % DIGEST_MODULUS
         if difference == self._explained:
             return Verdict.UNKNOWN  # an object that cannot be held: a list has been tried and did not help
         self._explained = difference
@@ -146,7 +145,7 @@ class Audit:
                 digest += identity_digest(change.old.uid, change.old.resource_version)
             if change.type is not ChangeType.DELETED:
                 digest -= identity_digest(change.object.uid, change.object.resource_version)
-        return digest % MODULUS
+        return digest % DIGEST_MODULUS
 
     async def _sum(self, reached: int) -> _Sum:
         first: int | None = None
@@ -161,7 +160,7 @@ class Audit:
                 await asyncio.sleep(0)
             continue_ = listed.continue_
             if not continue_:
-                return _Sum(first, digest % MODULUS)
+                return _Sum(first, digest % DIGEST_MODULUS)
 
     async def _page(self, reached: int, *, limit: int, continue_: str = "") -> Identities:
         query = [("limit", str(limit))]

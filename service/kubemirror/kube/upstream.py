@@ -23,7 +23,9 @@ import msgspec
 from kubemirror.errors import UnauthenticatedError, UpstreamUnavailableError
 from kubemirror.kube.flight import Flights
 from kubemirror.kube.transport import Response, Transport, TransportError
+from kubemirror.kube.wire import WireError, identities
 from kubemirror.state.catalog import Resource
+from kubemirror.state.store import DIGEST_MODULUS, identity_digest
 from kubemirror.state.upstream import Document, Refresh
 
 # The only documents that are passed on: nothing a reader writes may reach another path upstream.
@@ -47,6 +49,9 @@ REVIEW_SECONDS = 10.0
 REVIEW_BYTES = 1024 * 1024
 CURRENT_SECONDS = 10.0
 CURRENT_BYTES = 1024 * 1024
+# Of a page of metadata: an object's is 1 to 4 kB, managedFields included; client-go's page size.
+DIGEST_PAGE = 500
+DIGEST_BYTES = 16 * 1024 * 1024
 
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
 
@@ -79,11 +84,12 @@ class ApiServer:
         self._reviews: OrderedDict[bytes, tuple[float, dict[str, Any]]] = OrderedDict()
         self._reviewing = Flights[dict[str, Any]]("access review", ended=_ended)
         self._asking = Flights[int]("current resourceVersion", ended=_ended)
+        self._summing = Flights[int]("digest", ended=_ended)
         self._refreshing = Flights[list[str]]("refresh", ended=_ended)
 
     async def close(self) -> None:
         """End what is under way."""
-        for flights in (self._fetching, self._reviewing, self._asking, self._refreshing):
+        for flights in (self._fetching, self._reviewing, self._asking, self._summing, self._refreshing):
             await flights.close()
 
     # -- Documents ----------------------------------------------------------------------------------
@@ -193,26 +199,52 @@ class ApiServer:
 
     # -- Current resourceVersion and refresh --------------------------------------------------------
 
-    async def current(self, resource: Resource) -> int:
+    async def current(self, resource: Resource, namespace: str = "") -> int:
         """As CurrentVersion.current; as new as the moment of the call. Raises UpstreamUnavailableError."""
-        return await self._asking.join_next(resource.name, lambda: self._current(resource))
+        return await self._asking.join_next((resource.name, namespace), lambda: self._current(resource, namespace))
 
-    async def _current(self, resource: Resource) -> int:
-        answer = await self._ask(
-            "GET",
-            f"{resource.path}/{resource.plural}",
-            query=(("limit", "1"),),
-            headers={"accept": _METADATA_LIST},
-            seconds=CURRENT_SECONDS,
-            limit=CURRENT_BYTES,
-        )
-        if answer.status != 200:
-            raise UpstreamUnavailableError(f"the API server refused to list {resource.name}: {_message(answer)}")
+    async def _current(self, resource: Resource, namespace: str) -> int:
+        answer = await self._metadata(resource, namespace, (("limit", "1"),), limit=CURRENT_BYTES)
         metadata = _decode(answer, resource.name).get("metadata")
         version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
         if not isinstance(version, str) or not version.isascii() or not version.isdigit():
             raise UpstreamUnavailableError(f"the API server listed {resource.name} without a resourceVersion")
         return int(version)
+
+    async def digest(self, resource: Resource, namespace: str = "") -> int:
+        """As CurrentVersion.digest; as new as the moment of the call. Raises UpstreamUnavailableError."""
+        return await self._summing.join_next((resource.name, namespace), lambda: self._digest(resource, namespace))
+
+    async def _digest(self, resource: Resource, namespace: str) -> int:
+        total = 0
+        token = ""
+        while True:
+            query = (("limit", str(DIGEST_PAGE)), *((("continue", token),) if token else ()))
+            answer = await self._metadata(resource, namespace, query, limit=DIGEST_BYTES)
+            try:
+                page = identities(answer.body)
+            except WireError as error:
+                raise UpstreamUnavailableError(f"the API server's list of {resource.name} is {error}") from None
+            total += sum(identity_digest(uid, version) for uid, version in page.items)
+            token = page.continue_
+            if not token:
+                return total % DIGEST_MODULUS
+
+    async def _metadata(
+        self, resource: Resource, namespace: str, query: tuple[tuple[str, str], ...], *, limit: int
+    ) -> _Answer:
+        where = f"/namespaces/{namespace}" if namespace else ""
+        answer = await self._ask(
+            "GET",
+            f"{resource.path}{where}/{resource.plural}",
+            query=query,
+            headers={"accept": _METADATA_LIST},
+            seconds=CURRENT_SECONDS,
+            limit=limit,
+        )
+        if answer.status != 200:
+            raise UpstreamUnavailableError(f"the API server refused to list {resource.name}: {_message(answer)}")
+        return answer
 
     async def refresh(self, name: str | None) -> list[str]:
         """As Refresh.refresh."""

@@ -395,11 +395,12 @@ class Watcher:
         match event:
             case Added(changed) | Modified(changed):
                 self._count("ADDED" if isinstance(event, Added) else "MODIFIED")
-                if changed.resource_version <= reached:
-                    return self._out_of_order()
                 if self._gap is not None:
+                    # At or below what was reached, too: a relist there has found what had been lost long before.
                     self._gap.append(Apply(changed))
                     return _IGNORED
+                if changed.resource_version <= reached:
+                    return self._out_of_order()
                 self._advance(changed.resource_version)
                 return self._with_health(Apply(changed))
             case Deleted(final):

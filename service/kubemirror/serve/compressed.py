@@ -26,7 +26,7 @@ RUN_OBJECTS = 64
 _BEGINNINGS = frozenset(("00", "40", "80", "c0"))
 # Compressed, 100,000 Deployments are about 30 MB.
 BUDGET_BYTES = 64 * 1024 * 1024
-# A run's own cost beside its bytes: the tuple of versions and the objects around.
+# A run's own cost beside its bytes: the tuple of hashes and the objects around.
 _OVERHEAD_BYTES = 1024
 
 _BEGIN = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"  # deflate, no name, no time, fastest, no system
@@ -36,18 +36,18 @@ _POLYNOMIAL = 0xEDB88320  # CRC-32's, reflected
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Compressed bytes. size and crc: of what was compressed. versions: of the objects in it."""
+    """Compressed bytes. size and crc: of what was compressed. hashes: of the objects in it."""
 
     data: bytes
     size: int
     crc: int
-    versions: tuple[int, ...] = ()
+    hashes: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, plain: bytes, versions: tuple[int, ...] = ()) -> Run:
+    def of(cls, plain: bytes, hashes: tuple[int, ...] = ()) -> Run:
         compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
         data = compressor.compress(plain) + compressor.flush(zlib.Z_SYNC_FLUSH)
-        return cls(data, len(plain), zlib.crc32(plain), versions)
+        return cls(data, len(plain), zlib.crc32(plain), hashes)
 
 
 class Gzip:
@@ -85,19 +85,20 @@ class Runs:
     def of(self, asked: Hashable, objects: Sequence[Object], item: Callable[[Object], bytes]) -> Iterator[Run]:
         """The runs of ``objects`` joined by commas, each made when it is taken; kept when all were taken.
 
-        asked: what makes these objects and items these: the resource, its version, the form, the namespace. A
-        resourceVersion is never given twice within a resource, so those of a run say whether it still stands.
+        asked: what makes these objects and items these: the resource, its version, the form, the namespace. Whether a
+        run still stands is told by its objects' bytes, whose hashes Python keeps; not by their resourceVersions, which
+        a restored etcd gives again.
         """
         before = self._lists.get(asked, {})
         runs: _List = {}
         comma = b""
         for group in _groups(objects):
-            versions = tuple([held.resource_version for held in group])
+            hashes = tuple([hash(held.raw) for held in group])
             key = comma, group[0].uid
             run = before.get(key)
-            if run is None or run.versions != versions:
+            if run is None or run.hashes != hashes:
                 self.made += 1
-                run = Run.of(comma + b",".join(map(item, group)), versions)
+                run = Run.of(comma + b",".join(map(item, group)), hashes)
             runs[key] = run
             yield run
             comma = b","

@@ -17,7 +17,7 @@ from kubemirror.serve.problems import UnknownResourceError, denied, not_found
 from kubemirror.state.catalog import ALL_NAMESPACES, Entry
 from kubemirror.state.events import Phase
 from kubemirror.state.objects import Object
-from kubemirror.state.store import Reader
+from kubemirror.state.store import DIGEST_MODULUS, Reader
 
 # Worst last: what a view over several stores says of itself.
 _PHASES = (Phase.SYNCED, Phase.STALE, Phase.GONE, Phase.FORBIDDEN, Phase.INIT)
@@ -126,7 +126,7 @@ class Reading:
     @property
     def digest(self) -> int:
         """Of the (uid, RV) of all objects shown; equal on all replicas for equal content."""
-        return sum(reader.digest(namespace) for reader, namespace in self.parts()) % (1 << 128)
+        return sum(reader.digest(namespace) for reader, namespace in self.parts()) % DIGEST_MODULUS
 
     @property
     def cursor(self) -> str:

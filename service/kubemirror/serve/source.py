@@ -96,9 +96,9 @@ class Source:
         While the outcome of a gap is told that is the gap's beginning. An RV within says nothing: what the outcome
         shows there may be followed by an object that was created before it, and has changed again since.
         """
-        if self.gap is not None:
-            return self.told
-        return max(self.place.resource_version, self.told, self.floor)
+        reached = max(self.place.resource_version, self.told, self.floor)
+        untold = self.gap is not None or (self.behind and self.place.journal.inside_gap(reached))
+        return max(self.told, self.floor) if untold else reached
 
     @property
     def behind(self) -> bool:

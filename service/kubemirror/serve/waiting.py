@@ -6,7 +6,12 @@ import asyncio
 from collections.abc import Callable
 
 from kubemirror.errors import TooLargeResourceVersionError
+from kubemirror.serve.context import Context
+from kubemirror.state.catalog import ALL_NAMESPACES, Resource
 from kubemirror.state.store import Reader
+
+# What upstream has sent of a busy resource is here by then; a quiet one hears of the newest version a minute later.
+IN_FLIGHT_SECONDS = 0.25
 
 
 async def until(reader: Reader, condition: Callable[[], bool], *, seconds: float) -> bool:
@@ -36,3 +41,24 @@ async def fresh(reader: Reader, resource_version: int, *, seconds: float) -> Non
     """Wait until the store has reached ``resource_version``; TooLargeResourceVersionError if it does not."""
     if not await until(reader, lambda: reader.resource_version >= resource_version, seconds=seconds):
         raise TooLargeResourceVersionError(resource_version, reader.resource_version)
+
+
+async def caught_up(context: Context, resource: Resource, namespace: str | None, reader: Reader) -> None:
+    """Wait until the store holds what upstream holds at this moment; TooLargeResourceVersionError if it does not.
+
+    Its version tells, or, where nothing happens to the resource, that it sums up to the same as upstream's list.
+    namespace: that is asked for; ``reader`` is the store that answers for it.
+    """
+    seconds = context.settings.freshness_seconds
+    entry = context.catalog.get(resource.name)
+    held = namespace or ALL_NAMESPACES if entry is not None and entry.whole is not reader else ALL_NAMESPACES
+    version = await context.upstream.current(resource, held)
+    if await until(reader, lambda: reader.resource_version >= version, seconds=min(IN_FLIGHT_SECONDS, seconds)):
+        return
+    digest = await context.upstream.digest(resource, held)
+
+    def caught() -> bool:
+        return reader.resource_version >= version or reader.digest() == digest
+
+    if not await until(reader, caught, seconds=seconds):
+        raise TooLargeResourceVersionError(version, reader.resource_version)

@@ -44,7 +44,7 @@ from kubemirror.state.statistics import ReflectorStatistics
 JOURNAL_WINDOW_SECONDS = 300.0
 # The larger of this and half the store's bytes: bounds what churn may cost, and wins over the window.
 JOURNAL_LEAST_BYTES = 64 * 1024 * 1024
-_DIGEST_MODULUS = 1 << 128
+DIGEST_MODULUS = 1 << 128
 
 
 def identity_digest(uid: str, resource_version: int) -> int:
@@ -69,7 +69,7 @@ class _Namespace:
         if old is not None:
             self._forget(old)
         self.objects[new.name] = new
-        self.digest = (self.digest + identity_digest(new.uid, new.resource_version)) % _DIGEST_MODULUS
+        self.digest = (self.digest + identity_digest(new.uid, new.resource_version)) % DIGEST_MODULUS
         self.size += new.size
         self.ordered = None
 
@@ -83,7 +83,7 @@ class _Namespace:
         return self.ordered
 
     def _forget(self, old: Object) -> None:
-        self.digest = (self.digest - identity_digest(old.uid, old.resource_version)) % _DIGEST_MODULUS
+        self.digest = (self.digest - identity_digest(old.uid, old.resource_version)) % DIGEST_MODULUS
         self.size -= old.size
 
 
@@ -234,7 +234,7 @@ class Reader:
     def digest(self, namespace: str | None = None) -> int:
         """Sum mod 2**128 of identity_digest over (uid, RV): equal on all replicas for equal content."""
         spaces = self._spaces(namespace)
-        return sum(space.digest for space in spaces) % _DIGEST_MODULUS
+        return sum(space.digest for space in spaces) % DIGEST_MODULUS
 
     def count(self, namespace: str) -> int:
         space = self._store.namespaces.get(namespace)

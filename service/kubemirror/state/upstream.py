@@ -43,8 +43,14 @@ class Reviews(Protocol):
 class CurrentVersion(Protocol):
     """For the opt-in consistent read."""
 
-    async def current(self, resource: Resource) -> int:
-        """Upstream's newest resourceVersion of ``resource``: one LIST with limit=1."""
+    async def current(self, resource: Resource, namespace: str = "") -> int:
+        """Upstream's newest resourceVersion, told by one LIST of ``resource`` with limit=1.
+
+        namespace: where only that may be read.
+        """
+
+    async def digest(self, resource: Resource, namespace: str = "") -> int:
+        """What ``Reader.digest`` is of a store that holds what upstream holds now: one LIST of metadata."""
 
 
 class Refresh(Protocol):

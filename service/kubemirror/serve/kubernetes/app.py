@@ -47,7 +47,7 @@ from kubemirror.serve.kubernetes.reads import Reads, Target, warnings
 from kubemirror.serve.kubernetes.request import Request
 from kubemirror.serve.kubernetes.round import Round
 from kubemirror.serve.kubernetes.streams import HttpOutput, WebSocketOutput
-from kubemirror.serve.kubernetes.watching import LEAST_SECONDS, Asked, Watch
+from kubemirror.serve.kubernetes.watching import LEAST_SECONDS, Asked, SlowReaderError, Watch
 from kubemirror.serve.negotiation import JSON, PROTOBUF, YAML, Accepted, names_type, negotiate
 from kubemirror.serve.status import StatusError
 from kubemirror.state.catalog import Entry, Resource, ServedVersion
@@ -133,7 +133,7 @@ class KubernetesApp:
             answer, _ = await self._answer(request, receive)
             if not isinstance(answer, _Stream):
                 raise status.bad_request("only a watch can be upgraded to a WebSocket")
-            output = WebSocketOutput(receive, send)
+            output = WebSocketOutput(scope, receive, send)
             await self._stream(answer, output, lambda: output.start(subprotocol))
         except KubemirrorError as error:
             await websocket.deny(scope, send, status.from_error(error))
@@ -154,8 +154,9 @@ class KubernetesApp:
             try:
                 await watch.run(output)
                 await output.end()
-            except TimeoutError:
+            except SlowReaderError:
                 log.info("watch.slow_reader_cut_off", resource=asked.resource.name)
+                output.abort()
             finally:
                 listener.cancel()
                 with suppress(asyncio.CancelledError):
@@ -190,6 +191,7 @@ class KubernetesApp:
             case GroupPath(group, ""):
                 found = self._discovery.group(request, group)
             case GroupPath(group, version):
+                self._check_discovered(group, version)
                 found = self._discovery.resources(request, group, version)
                 if found is None and self._is_builtin(group):
                     raise status.no_such_resource()
@@ -326,6 +328,7 @@ class KubernetesApp:
             namespace=target.namespace,
             resource_version=version,
             initial=initial,
+            consistent=not options.resource_version and self._reads.consistent(target.resource),
             bookmarks=options.allow_watch_bookmarks,
             seconds=max(seconds, 0.0),
             decision=decision,
@@ -372,6 +375,7 @@ class KubernetesApp:
     def _unknown(self, path: ResourcePath) -> tuple[Answer, Accepted]:
         """404: a Status below a built-in group, else the plain text of a path nobody serves."""
         self._check_complete()
+        self._check_discovered(path.group, path.version)
         if self._is_builtin(path.group):
             raise status.no_such_resource()
         return _plain_not_found(), Accepted("text/plain")
@@ -380,6 +384,12 @@ class KubernetesApp:
         """503 while this mirror starts: a client that believes a 404 would forget what it has."""
         if not self._context.catalog.complete:
             raise status.unavailable("this mirror has just started and does not know all resources yet")
+
+    def _check_discovered(self, group: str, version: str) -> None:
+        """503 for what upstream could not tell of: as its aggregator answers, and as a 404 would be believed."""
+        stale = self._context.catalog.stale_groups.get((group, version))
+        if stale is not None and not self._discovery.holds(group, version):
+            raise status.unavailable(f"the API server could not tell what is in {group}/{version}: {stale.reason}")
 
     def _is_builtin(self, group: str) -> bool:
         return not group or (self._discovery.has_group(group) and not self._discovery.is_custom(group))

@@ -104,6 +104,10 @@ class Discovery:
     def has_group(self, name: str) -> bool:
         return any(group.name == name for group in self._groups())
 
+    def holds(self, group: str, version: str) -> bool:
+        """Whether anything of this group version is mirrored."""
+        return bool(self._entries(group, version))
+
     def is_custom(self, group: str, version: str = "") -> bool:
         """Whether a group (version) is made of custom resources only."""
         resources = [

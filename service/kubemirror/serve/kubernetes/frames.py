@@ -1,7 +1,7 @@
 """Watch events encoded once for all readers of one form, and framed once for all that hear the same.
 
 A change is dispatched to its readers within moments, so only the last ones are kept: an entry is dropped when
-newer ones need its room, never because it went stale (a change and a form never change).
+newer ones need its room, never because it went stale: a change, a form and its printer never change.
 
 An *audience* are the watches that hear the same of each change: those at the same place in the journal are told the
 same chunk. It is made of plain changes only; what a watch has to tell in a way of its own (the bookmarks around a
@@ -29,6 +29,8 @@ CHUNK_BYTES = 64 * 1024
 CHUNK_CHANGES = 64
 # Chunks kept while a round lasts. Readers at places of their own share none; they need no more than this.
 _CHUNKS_BYTES = 1024 * 1024
+# An entry's own cost beside its bytes: key, chunk, their places.
+_ENTRY_BYTES = 256
 
 
 class Audience:
@@ -44,7 +46,7 @@ class Audience:
 
     def heard(self, change: Change) -> str | None:
         """The type of event that this change is here, or None."""
-        if self.namespace is not None and change.object.namespace != self.namespace:
+        if self.namespace is not None and change.state.namespace != self.namespace:
             return None
         selection = self.selection
         if selection.empty:
@@ -72,7 +74,7 @@ class Frames:
     """The lines of recent changes, by form, and the chunks of the present round."""
 
     def __init__(self) -> None:
-        self._lines: OrderedDict[tuple[Change, str, object], bytes] = OrderedDict()
+        self._lines: OrderedDict[tuple[Change, str, object, object, int], bytes] = OrderedDict()
         self._size = 0
         self.encoded = 0  # how many lines were really encoded
         self._audiences: WeakValueDictionary[object, Audience] = WeakValueDictionary()
@@ -86,7 +88,9 @@ class Frames:
         """
         if columns:  # only each Table stream's first event: not worth its room
             return view.event(type_, _told(type_, change), now, columns=True)
-        key = (change, type_, identity)
+        # Ages are of the second in which they are told, also to one who reads of old changes.
+        second = int(now) if view.printer is not None and view.printer.ages else 0
+        key = (change, type_, identity, view.printer, second)
         line = self._lines.get(key)
         if line is None:
             line = view.event(type_, _told(type_, change), now, columns=False)
@@ -121,7 +125,7 @@ class Frames:
         if self._chunks_size > _CHUNKS_BYTES:
             self.forget()
         self._chunks[key] = chunk
-        self._chunks_size += len(chunk.data) if chunk is not None else 0
+        self._chunks_size += _ENTRY_BYTES + (len(chunk.data) if chunk is not None else 0)
         return chunk
 
     def forget(self) -> None:

@@ -26,7 +26,7 @@ from kubemirror.serve.kubernetes.forms import Shape, View
 from kubemirror.serve.kubernetes.options import EXACT, ListOptions, resource_version
 from kubemirror.serve.kubernetes.rollback import EarlierStates
 from kubemirror.serve.listing import Listing
-from kubemirror.serve.waiting import fresh, resumable
+from kubemirror.serve.waiting import caught_up, fresh, resumable
 from kubemirror.state.catalog import Resource, ServedVersion
 from kubemirror.state.events import Phase
 from kubemirror.state.objects import Object
@@ -128,7 +128,7 @@ class Reads:
 
     def _repeatable(self, resource: Resource, version_text: str) -> bool:
         """Whether the newest state at hand is all that is asked for."""
-        return version_text == "0" or (not version_text and not self._consistent(resource))
+        return version_text == "0" or (not version_text and not self.consistent(resource))
 
     def _validity(self, target: Target, unmoved: Callable[[], bool]) -> Validity:
         """Of an answer made now. unmoved: whether what it shows is still what would be shown."""
@@ -172,8 +172,9 @@ class Reads:
     async def _freshen(self, target: Target, text: str, version: int) -> None:
         reader = target.reader
         seconds = self._context.settings.freshness_seconds
-        if not text and self._consistent(target.resource):
-            version = await self._context.upstream.current(target.resource)
+        if not text and self.consistent(target.resource):
+            await caught_up(self._context, target.resource, target.namespace, reader)
+            reader.require_served()
         if version > reader.resource_version:
             await fresh(reader, version, seconds=seconds)
             reader.require_served()
@@ -187,7 +188,8 @@ class Reads:
                 raise status.expired(status.LIST_EXPIRED) from None
             raise status.expired(status.CONTINUE_EXPIRED, continue_token=continuation.inconsistent(token)) from None
 
-    def _consistent(self, resource: Resource) -> bool:
+    def consistent(self, resource: Resource) -> bool:
+        """Whether a read of it that names no resourceVersion waits for upstream's newest."""
         for name in self._context.settings.consistent:
             entry = self._context.catalog.find(name)
             if entry is not None and entry.resource.name == resource.name:

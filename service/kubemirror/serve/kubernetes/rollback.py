@@ -53,8 +53,8 @@ async def _undo(objects: tuple[Object, ...], journal: Journal, first: int, names
     changes = journal.records(first, journal.end - first)
     before: dict[Key, Object | None] = {}
     for count, change in enumerate(reversed(changes), 1):
-        if namespace is None or change.object.namespace == namespace:
-            before[change.object.key] = change.old
+        if namespace is None or change.state.namespace == namespace:
+            before[change.state.key] = change.old
         if count % _STEP == 0:
             await asyncio.sleep(0)
     if not before:

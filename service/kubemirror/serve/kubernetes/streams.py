@@ -26,12 +26,19 @@ def framed(lines: list[bytes]) -> bytes:
     return b"%x\r\n%s\r\n" % (len(body), body)
 
 
+def abort_of(scope: Scope) -> Callable[[], None]:
+    """What cuts the connection, whatever waits to be written: who takes nothing would keep it. Ours alone has one."""
+    abort: Callable[[], None] = scope.get("extensions", {}).get("kubemirror.abort", lambda: None)
+    return abort
+
+
 class HttpOutput:
     """Lines as the body of one HTTP answer. The headers go out at once, before any event."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
+        self.abort = abort_of(scope)
         self._find_outlet: Callable[[], Outlet | None] = scope.get("extensions", {}).get(
             "kubemirror.outlet", lambda: None
         )
@@ -68,9 +75,10 @@ class WebSocketOutput:
 
     outlet = None
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
+        self.abort = abort_of(scope)
         self.gone = False
 
     async def start(self, subprotocol: str | None) -> None:

@@ -29,7 +29,7 @@ from kubemirror.serve.kubernetes.forms import Shape, View
 from kubemirror.serve.kubernetes.frames import Audience, Frames
 from kubemirror.serve.kubernetes.round import Round
 from kubemirror.serve.kubernetes.streams import Outlet
-from kubemirror.serve.waiting import fresh, resumable
+from kubemirror.serve.waiting import caught_up, fresh, resumable
 from kubemirror.state.catalog import Resource
 from kubemirror.state.journal import Change, Gap, Position
 from kubemirror.state.selectors import Selection
@@ -52,6 +52,10 @@ SEND_SECONDS = 60.0
 CLOCK_SLACK_SECONDS = 0.001
 
 
+class SlowReaderError(Exception):
+    """A reader has taken nothing of one batch for SEND_SECONDS."""
+
+
 class Output(Protocol):
     """Where the lines go."""
 
@@ -71,7 +75,7 @@ class Output(Protocol):
 class Asked:
     """What a watch was asked for, parsed and authorised.
 
-    resource_version: 0 for unset or "0". initial: send the present state first.
+    resource_version: 0 for unset or "0". initial: send the present state first; consistent: as new as upstream's.
     seconds: how long it lasts at most. entry_version: the resource as it was when the watch began.
     """
 
@@ -82,6 +86,7 @@ class Asked:
     namespace: str | None
     resource_version: int
     initial: bool
+    consistent: bool
     bookmarks: bool
     seconds: float
     decision: Allow
@@ -177,6 +182,8 @@ class Watch:
         try:
             if asked.initial:
                 seconds = self._context.settings.freshness_seconds
+                if asked.consistent:
+                    await caught_up(self._context, asked.resource, asked.namespace, reader)
                 await fresh(reader, asked.resource_version, seconds=seconds)
                 await resumable(reader, seconds=seconds)
                 reader.require_served()
@@ -196,7 +203,7 @@ class Watch:
             )
 
     async def run(self, output: Output) -> None:
-        """Tell everything until the deadline, an error or the client's leave. Never raises StreamEndedError."""
+        """Tell everything until the deadline, an error or the client's leave. Raises SlowReaderError alone."""
         cancels = [
             self._context.lifecycle.on_change(self.wake),
             self._context.catalog.on_change(self.wake),
@@ -231,7 +238,7 @@ class Watch:
             except StreamEndedError as error:
                 self._failure = status.from_error(error)
                 return
-            if told:
+            if told or await self._leave_gap(output):
                 continue
             now = self._loop.time() + CLOCK_SLACK_SECONDS
             if self._context.lifecycle.closing:
@@ -296,8 +303,6 @@ class Watch:
                 lines, size = [], 0
                 if output.gone:
                     return False
-        if self._gap is not None and self._gap.high is not None and not position.pending:
-            self._cross(None, lines)
         await self._send(output, lines)
         if len(changes) == BATCH_CHANGES:
             await asyncio.sleep(0)  # a long replay must not hold up those who wait for one event
@@ -310,6 +315,16 @@ class Watch:
         """
         behind = change.resource_version <= self._ahead
         return behind and (change.gap is None or change.gap.low < self._ahead)
+
+    async def _leave_gap(self, output: Output) -> bool:
+        """Tell the end of a gap that closed with nothing more to tell; whether there was one."""
+        position = self._position
+        if self._gap is None or self._gap.high is None or position is None or position.pending:
+            return False
+        lines: list[bytes] = []
+        self._cross(None, lines)
+        await self._send(output, lines)
+        return True
 
     def _cross(self, entered: Gap | None, lines: list[bytes]) -> None:
         """Frame a gap with bookmarks: a mirror of this mirror publishes its outcome in one step, as it was here.
@@ -343,8 +358,11 @@ class Watch:
 
     async def _send(self, output: Output, lines: list[bytes]) -> None:
         if lines:
-            async with asyncio.timeout(SEND_SECONDS):
-                await output.send(lines)
+            try:
+                async with asyncio.timeout(SEND_SECONDS):
+                    await output.send(lines)
+            except TimeoutError:
+                raise SlowReaderError from None
 
     async def _wait(self, seconds: float) -> None:
         self._rest_ends = self._loop.time() + seconds
