@@ -490,3 +490,18 @@ async def test_who_resumes_and_skips_states_is_still_told_of_what_came_and_went(
 
     assert told(opened) == ("BOOKMARK", None, "100")
     assert [told(event) for event in message["events"]] == [("ADDED", "short", None), ("DELETED", "short", "102")]
+
+
+async def test_a_snapshot_from_before_a_relist_has_the_cursor_from_before_it(world: World, store: Store) -> None:
+    subscription = await reader(world, labelSelector="app=web")
+    store.relist(
+        store.object(140, "api", "green", labels={"app": "api"}, image="api:2"),
+        store.object(150, "web", "blue", labels={"app": "web"}, image="web:2"),
+        resource_version=200,
+    )
+    snapshot = await heard(subscription)
+    changes = await heard(subscription)
+    subscription.close()
+
+    assert [told(frame) for frame in snapshot] == [("ADDED", "web", None), ("BOOKMARK", None, "100")]
+    assert [told(frame) for frame in changes] == [("MODIFIED", "web", "100"), ("BOOKMARK", None, "200")]
