@@ -128,6 +128,35 @@ class Settings(BaseSettings):
         ge=1,
         description="Open push streams and watches at most; beyond it 429 (10,000 readers are the aim, with headroom).",
     )
+    max_streams_per_client: int = Field(
+        1_000,
+        ge=1,
+        description="Of those, at most this many from one address (an IPv6 /64; behind a trusted proxy, the one that it"
+        " names); loopback is not counted.",
+    )
+    max_subscriptions: int = Field(
+        100, ge=1, description="Subscriptions on one WebSocket at most: a page shows a dozen things."
+    )
+    max_frame_bytes: int = Field(
+        64 * 1024,
+        ge=1024,
+        description="A WebSocket's incoming message beyond this closes it (1009): they are subscriptions and pings.",
+    )
+    stream_seconds: float = Field(
+        3600.0,
+        gt=0,
+        description="A push stream lasts at most this long (and at least three quarters), so that load spreads again;"
+        " its reader resumes.",
+    )
+    stream_send_seconds: float = Field(
+        10.0, gt=0, description="A push stream whose reader takes nothing for this long is cut; it can resume."
+    )
+    stream_bytes: int = Field(
+        MIB,
+        ge=64 * 1024,
+        description="What a push stream's slow reader may hold in memory beside its place in the history; one event may"
+        " be larger.",
+    )
     shutdown_seconds: float = Field(
         20.0,
         ge=0,

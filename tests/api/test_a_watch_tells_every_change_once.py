@@ -114,6 +114,16 @@ async def test_a_watch_ahead_that_turns_out_to_lie_in_a_relists_gap_starts_over(
         assert (event["type"], event["object"]["code"]) == ("ERROR", 410)
 
 
+async def test_a_watch_ahead_hears_the_deletions_of_a_gap_that_begins_just_there(
+    cluster: Cluster, deployments: Store
+) -> None:
+    async with cluster.watch(f"{SHOP}?watch=1&resourceVersion=200") as stream:
+        await stream.started()
+        deployments.apply("web", 200)
+        deployments.sync(300, deployments.object("web", 200))
+        assert await stream.take(2) == [("DELETED", "api", "200"), ("DELETED", "db", "200")]
+
+
 @pytest.mark.parametrize(
     "query",
     [

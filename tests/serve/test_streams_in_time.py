@@ -10,9 +10,10 @@ import pytest
 
 from kubemirror.access.authorizer import ANONYMOUS, Allow, AllowNamespaces, Caller, Decision, Deny
 from kubemirror.serve.asked import Asked
+from kubemirror.serve.life import Life
 from kubemirror.serve.serving import Serving
 from kubemirror.serve.subscription import Subscription
-from kubemirror.serve.watch import WatchQuery, subscribe
+from kubemirror.serve.watch_query import WatchQuery, subscribe
 from kubemirror.state.events import Phase
 from tests.serve.world import Store, World
 
@@ -42,7 +43,8 @@ def a_world(*answers: Decision) -> tuple[World, Store]:
 
 
 async def opened(world: World, **parameters: Any) -> Subscription:
-    subscription = await subscribe(Serving(world.context), ASKED, WatchQuery(resource=["deploy"], **parameters))
+    query = WatchQuery(resource=["deploy"], **parameters)
+    subscription = await subscribe(Serving(world.context), ASKED, query, Life(world.context))
     await subscription.next()  # the snapshot
     return subscription
 
@@ -160,7 +162,8 @@ async def test_a_large_snapshot_comes_in_pieces() -> None:
     world, store = a_world()
     objects = [store.object(7 + n, f"web-{n}", "blue", annotations={"filler": "x" * 10_000}) for n in range(100)]
     store.relist(*objects, resource_version=400)
-    subscription = await subscribe(Serving(world.context), ASKED, WatchQuery(resource=["deploy"]))
+    query = WatchQuery(resource=["deploy"])
+    subscription = await subscribe(Serving(world.context), ASKED, query, Life(world.context))
     batches = []
     while not batches or batches[-1][-1].type != "BOOKMARK":
         batches.append(await subscription.next())

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from kubemirror.serve.asked import asked_of
-from kubemirror.serve.watch import origin_problem
+from kubemirror.serve.watch_socket import origin_problem
 from kubemirror.settings import Access, Settings
 from tests.serve.conftest import Asking
 from tests.serve.world import World

@@ -36,8 +36,9 @@ from kubemirror.serve import (
     status_page,
     versions,
     watch,
+    watch_socket,
 )
-from kubemirror.serve.asked import Asked, asked_of
+from kubemirror.serve.asked import Asked, asked_of, client_of
 from kubemirror.serve.context import Context
 from kubemirror.serve.kubernetes.app import kubernetes_app
 from kubemirror.serve.problems import problem_of, unknown_path
@@ -80,9 +81,11 @@ class Application:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
+        client = client_of(scope, self._settings)  # decides whether a stream opens, and never what an answer says
         if scope["method"] in ("GET", "HEAD"):
             scope = {**scope, "headers": visible(scope["headers"])}
         asked = asked_of(scope, self._settings)
+        asked.client = client
         scope = _rebased(scope, asked)
         keep = scope.get("extensions", {}).get("kubemirror.keep")  # the fast lane's, where there is one
         code, stream = 500, False
@@ -140,11 +143,11 @@ class Application:
             await self._kubernetes(scope, receive, send)
             return
         try:
-            self.serving.admit_stream()
+            seat = self.serving.seats.take(asked.client, _route_of(scope, asked), "kubernetes")
         except StatusError as error:
             await send_body(send, error.code, [(b"content-type", b"application/json"), *error.headers], error.body)
             return
-        with self.serving.traffic.streaming(_route_of(scope, asked), "kubernetes"):
+        with seat:
             await self._kubernetes(scope, receive, send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -171,10 +174,11 @@ class Application:
 
     async def _upgrade(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = asked_of(scope, self._settings)
+        asked.client = client_of(scope, self._settings)
         scope = _rebased(scope, asked)
         try:
             self._check_host(asked)
-            problem = watch.origin_problem(asked, self._settings.allow_origin)
+            problem = watch_socket.origin_problem(asked, self._settings.allow_origin)
             if problem is not None:
                 raise problem
             asked.caller = await self._authenticated(scope, asked)
@@ -184,15 +188,15 @@ class Application:
             return
         if _first_segment(asked.path) in _KUBERNETES:
             try:
-                self.serving.admit_stream()
+                seat = self.serving.seats.take(asked.client, _route_of(scope, asked), "kubernetes-websocket")
             except StatusError as error:
                 await receive()
                 await send_status(error, asked, scope, send)
                 return
-            with self.serving.traffic.streaming(_route_of(scope, asked), "kubernetes-websocket"):
+            with seat:
                 await self._kubernetes(scope, receive, send)
         elif asked.path == watch.ROUTE:
-            await watch.websocket(self.serving, asked, scope, receive, send)
+            await watch_socket.websocket(self.serving, asked, scope, receive, send)
         else:
             await receive()
             problem = StatusError(404, "NotFound", f"there is no WebSocket at {asked.path}: it is at /watch")

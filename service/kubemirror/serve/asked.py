@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from kubemirror.access.authorizer import ANONYMOUS, Caller
@@ -33,6 +34,7 @@ class Asked:
     host: str
     headers: Mapping[str, str]
     peer: tuple[str, int] | None
+    client: str = ""  # address for limits (see client_of)
     caller: Caller = ANONYMOUS
     route: str = ""  # template of the route that answered; for metrics
     validity: Validity | None = None  # of the answer, where it may be given again as it is
@@ -94,3 +96,28 @@ def asked_of(scope: Mapping[str, Any], settings: Settings) -> Asked:
         headers=headers,
         peer=peer,
     )
+
+
+def client_of(scope: Mapping[str, Any], settings: Settings) -> str:
+    """The address that a connection is counted under; "" for this machine's own, which many may share.
+
+    Behind trusted proxies it is the last address in X-Forwarded-For that is not one of them: what stands before it
+    anyone can write. Of IPv6 it is the network, since one host has 2**64 addresses.
+    """
+    peer: tuple[str, int] | None = scope.get("client")
+    if peer is None:
+        return ""
+    named = peer[0]
+    if trusted(peer, settings.trusted_proxies):
+        told = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1")
+        for each in reversed([part.strip() for part in told.split(",") if part.strip()]):
+            named = each
+            if not trusted((each, 0), settings.trusted_proxies):
+                break
+    try:
+        address = ip_address(named)
+    except ValueError:  # a proxy wrote what is no address: all behind it are one
+        return peer[0]
+    if address.is_loopback:
+        return ""
+    return str(address) if address.version == 4 else str(ip_network((address, 64), strict=False))

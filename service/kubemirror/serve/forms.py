@@ -1,4 +1,4 @@
-"""What an event carries: the whole object, its metadata only, or just what identifies it."""
+"""What an event carries: the whole object, its metadata only, just what identifies it, or that and what changed."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ class As(StrEnum):
     OBJECT = "object"
     METADATA = "metadata"
     KEY = "key"
+    DIFF = "diff"  # the whole object when it comes, then its key and what changed
 
 
 def carried(form: As) -> Callable[[Object], bytes]:
     """The function that writes an object in that form, as one line of JSON."""
     match form:
-        case As.OBJECT:
+        case As.OBJECT | As.DIFF:
             return whole
         case As.METADATA:
             return metadata

@@ -265,8 +265,31 @@ class HttpProtocol(HttpToolsProtocol):
             self._head_timer = None
 
 
+class SocketOutlet:
+    """Past ASGI, straight into one WebSocket's connection: whole messages, shared by many. Not compressed, ever.
+
+    Who writes here asks ``ready`` first, each time. ASGI's own ``send`` may be used in turns with it.
+    """
+
+    __slots__ = ("_protocol", "write")
+
+    def __init__(self, protocol: WebSocketProtocol) -> None:
+        self._protocol = protocol
+        self.write = protocol.transport.write
+
+    @property
+    def ready(self) -> bool:
+        """Whether messages may be written now."""
+        protocol = self._protocol
+        return (
+            protocol.handshake_complete
+            and protocol.writable.is_set()
+            and not (protocol.close_sent or protocol.disconnected or protocol.transport.is_closing())
+        )
+
+
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """WebSocket connections, counted with the others, which the application can cut."""
+    """WebSocket connections, counted with the others, which the application can cut and write to."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         HttpProtocol.open -= 1
@@ -275,4 +298,5 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     async def run_asgi(self) -> None:
         extensions: dict[str, Any] = self.scope["extensions"]
         extensions["kubemirror.abort"] = self.transport.abort
+        extensions["kubemirror.outlet"] = SocketOutlet(self)
         await super().run_asgi()

@@ -28,8 +28,6 @@ from kubemirror.serve.protocol import HttpProtocol, WebSocketProtocol, connectio
 SEND_BUFFER_BYTES = 128 * 1024
 # A peer that acknowledges nothing, or takes nothing, for this long is gone.
 USER_TIMEOUT_MILLISECONDS = 30_000
-# In-frames are subscriptions and pings.
-MAX_FRAME_BYTES = 64 * 1024
 # Left of shutdown_seconds for uvicorn to close what is still open after the streams have ended.
 CLOSING_SECONDS = 3.0
 
@@ -81,7 +79,7 @@ class Server(uvicorn.Server):
             app,
             http=partial(HttpProtocol, app.serving.lane),  # type: ignore[arg-type] # called, and that is all
             ws=WebSocketProtocol,
-            ws_max_size=MAX_FRAME_BYTES,
+            ws_max_size=settings.max_frame_bytes,
             ws_max_queue=4,
             ws_per_message_deflate=False,
             lifespan="off",

@@ -12,7 +12,8 @@ from kubemirror.serve.asked import Asked
 from kubemirror.serve.context import Context
 from kubemirror.serve.fastlane import Lane
 from kubemirror.serve.pages import Pages
-from kubemirror.serve.problems import try_later
+from kubemirror.serve.seats import Seats
+from kubemirror.serve.sharing import Sharing
 from kubemirror.serve.traffic import Traffic
 
 
@@ -25,18 +26,12 @@ class Serving:
     traffic: Traffic = field(default_factory=Traffic)
     pages: Pages = field(default_factory=Pages)
     lane: Lane = field(init=False)
+    seats: Seats = field(init=False)
+    sharing: Sharing = field(default_factory=Sharing)
 
     def __post_init__(self) -> None:
         self.lane = Lane(self.context, self.traffic)
-
-    def admit_stream(self) -> None:
-        """Whether one more stream may be opened; 429 or 503 with Retry-After otherwise."""
-        if self.traffic.open_streams.total() >= self.context.settings.max_streams:
-            message = "as many streams are open as --max-streams allows: retry later"
-            raise try_later(429, "TooManyRequests", message, seconds=5)
-        if self.context.lifecycle.pressed:
-            message = "memory is nearly used up: no new streams; retry later"
-            raise try_later(503, "ServiceUnavailable", message, seconds=10)
+        self.seats = Seats(self.context, self.traffic)
 
 
 async def _asked(request: Request) -> Asked:

@@ -1,107 +1,70 @@
 """One subscription: the snapshot, its end, and from then on every change, from one or several stores.
 
 It is a position in each store's journal and nothing else: no queue. What changed meanwhile is read when the
-reader is ready for more, and whoever is slower than the journal's window is told so (410). Framing is not
-known here: WebSocket, server-sent events and NDJSON send the same frames.
+reader is ready for more, and whoever is slower than the journal's window is told so (410), or is given a new
+snapshot where it asked for that. Framing is not known here: WebSocket, server-sent events and NDJSON send the
+same frames.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
 
 import orjson
 
-from kubemirror.errors import ExpiredError, KubemirrorError
+from kubemirror.errors import ExpiredError, KubemirrorError, StoreError
 from kubemirror.serve.context import Context
-from kubemirror.serve.cursor import read_cursor, source_name, write_cursor
+from kubemirror.serve.cursor import read_cursor, write_cursor
+from kubemirror.serve.forms import As, carried, key
+from kubemirror.serve.frame import Frame, batched
+from kubemirror.serve.life import Life
 from kubemirror.serve.problems import problem_of
-from kubemirror.serve.reading import Reading, freshness
+from kubemirror.serve.reading import freshness
+from kubemirror.serve.sharing import Audience, Sharing, Wire
+from kubemirror.serve.source import Holds, Source, Told
 from kubemirror.serve.status import StatusError
+from kubemirror.serve.waiting import fresh, resumable
 from kubemirror.state.events import Phase
-from kubemirror.state.journal import Change, ChangeType, Position
-from kubemirror.state.objects import Object, with_resource_version
-from kubemirror.state.selectors import Selection
-from kubemirror.state.store import Reader
+from kubemirror.state.journal import Change, ChangeType
+from kubemirror.state.meaning import Comparison, Meaning, compared
 
 # A frozen upstream is to be seen within this time; proxies cut what is silent for 60 s.
 HEARTBEAT_SECONDS = 15.0
-# Handed to the connection at once; it says stop at 64 KiB, so this bounds what a slow reader costs.
-BATCH_BYTES = 256 * 1024
+# Timers may fire a moment early: what is due within this is due now, or the loop would spin until it is.
+CLOCK_SLACK_SECONDS = 0.001
 # Looked at before others get their turn: about 2 ms of selecting.
 _TURN = 2000
-# Taken from the journal at once: they are held until they are sent, however large they are.
-_READ_CHANGES = 64
 _INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
 
-_TYPES = {"ADDED": b"ADDED", "MODIFIED": b"MODIFIED", "DELETED": b"DELETED"}
+_TYPES = {kind: kind.value.encode() for kind in ChangeType}
+
+
+def _nobody(types: Iterable[str]) -> None:
+    """Who is told of events that are written at rest, until ``at_rest_through`` says."""
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """One event as it is sent. ``cursor``: where to resume after it; "" while the snapshot is not complete.
+class Wanted:
+    """What a reader wants to be told, and how.
 
-    last: nothing follows. expired: the cursor is of no use any more. retry_seconds: when to come back, if told.
+    snapshot: whether it begins with what is there; None: where no cursor says from where to go on.
+    changes: only changes that mean one of these; empty: all. batch: everything there is in one frame.
+    latest: of what it has missed, the last state of each object. begins_again: with a new snapshot, not 410.
+    holds: the objects that it has, by source name and (namespace, name), with uid or "".
     """
 
-    type: str
-    data: bytes
-    cursor: str = ""
-    last: bool = False
-    expired: bool = False
-    retry_seconds: int = 0
-
-
-@dataclass(slots=True)
-class Source:
-    """One store that is read. ``floor``: the reader came from a replica ahead of us: drop what it has seen."""
-
-    name: str
-    reader: Reader
-    reading: Reading
-    selection: Selection
-    object_name: str
-    position: Position | None = None
-    floor: int = 0
-    start: int | None = None  # the cursor to resume from, None for a snapshot
-    objects: Iterator[Object] = field(default_factory=lambda: iter(()))
-    unsent: deque[Change] = field(default_factory=deque)
-    told: int = 0
-
-    @property
-    def resource_version(self) -> int:
-        """Up to here the reader has been told everything."""
-        if self.unsent or self.position is None:
-            return max(self.told, self.floor)
-        return max(self.position.resource_version, self.floor)
-
-    @property
-    def behind(self) -> bool:
-        return bool(self.unsent) or (self.position is not None and self.position.pending)
-
-    def take(self) -> Change:
-        """The next change; only while ``behind``. Raises what the journal ended with, or ExpiredError."""
-        if not self.unsent and self.position is not None:
-            self.told = self.position.resource_version
-            self.unsent.extend(self.position.read(_READ_CHANGES))
-        change = self.unsent.popleft()
-        self.told = max(self.told, change.resource_version)
-        if self.floor:
-            if self.reader.journal.inside_gap(self.floor):
-                raise ExpiredError(self.floor, self.reader.journal.oldest)
-            if self.told > self.floor:
-                self.floor = 0
-        return change
-
-    def shows(self, held: Object) -> bool:
-        if self.object_name and held.name != self.object_name:
-            return False
-        return self.reading.shows(held.namespace) and self.selection.matches(held)
+    form: As = As.OBJECT
+    snapshot: bool | None = None
+    changes: frozenset[Meaning] = frozenset()
+    batch: bool = False
+    latest: bool = False
+    begins_again: bool = False
+    holds: Mapping[str, Holds] | None = None
 
 
 class Subscription:
@@ -111,61 +74,118 @@ class Subscription:
         self,
         context: Context,
         sources: list[Source],
+        wanted: Wanted,
+        life: Life,
         *,
-        carry: Callable[[Object], bytes],
         id: str = "0",  # noqa: A002 - its name on the wire
-        snapshot: bool = True,
         until: float = inf,
         ask_again: Callable[[], Awaitable[float]] | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
-        """ask_again: asks the Authorizer when ``until`` has come; the new until, or raises StatusError."""
+        """life: the connection's. ask_again: asks the Authorizer at ``until``; the new until, or raises StatusError.
+
+        sharing: of what others hear alike, once ``at_rest_through`` says where it may be written.
+        """
         self._context = context
         self._sources = sources
-        self._carry = carry
-        self._id = id
+        self._wanted = wanted
+        self._life = life
+        self._carry = carried(wanted.form)
         self._tail = b',"id":%s' % orjson.dumps(id)
-        self._snapshot = snapshot
+        self._id = id
+        # Framing and the transport hold it a few times over.
+        self._batch_bytes = context.settings.stream_bytes // 4
         self._until = until
         self._ask_again = ask_again
         self._woken = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._leave = context.lifecycle.on_change(self._woken.set)
         self._initial: Iterator[Frame | None] | None = None
+        self._initial_of: Source | None = None  # whose objects are being told
         self._cursor: dict[str, int] = {}
         self._beat_at = 0.0
-        self._end_at = inf
-        self._failure: KubemirrorError | None = None
+        self._failure: tuple[KubemirrorError, Source] | None = None
+        self._sharing = sharing
+        self._wire: Wire | None = None
+        self._heard: Callable[[Iterable[str]], None] = _nobody
+        self._audience: Audience | None = None
+        self._resting = False  # the task waits, and what is plain may be told without it
+        self._rest_ends = 0.0
+        self._queued = False  # in the round
         self.ended = ""
+
+    @property
+    def resources(self) -> list[str]:
+        """Names of what is told."""
+        return list(dict.fromkeys(source.reading.name for source in self._sources))
 
     # -- opening --------------------------------------------------------------------------------------
 
-    def open(self, cursor: str) -> None:
-        """Take the snapshots and the journal positions in one step. Raises 400, or what a store answers.
+    async def open(self, cursor: str) -> None:
+        """Wait until the store is as new as it must be, then take snapshots and positions in one step.
 
-        An expired cursor is not raised but told as the first frame: the reader holds an open stream.
+        Raises 400, 410, 504, or what a store answers.
         """
-        names = [source.name for source in self._sources]
-        starts = read_cursor(cursor, names)
+        wanted = self._wanted
+        starts = read_cursor(cursor, [source.name for source in self._sources])
+        seconds = self._context.settings.freshness_seconds
         for source in self._sources:
-            source.start = starts.get(source.name)
-            reader = source.reader
-            reader.require_served()
-            interest = source.selection.interest(source.reading.namespace)
-            if source.object_name:
-                interest = interest._replace(name=source.object_name)
-            if source.start is None:
-                source.position = reader.follow(self._woken.set, interest)
-                if self._snapshot:
-                    source.objects = source.reading.objects_of(reader)
-            else:
-                source.floor = source.start if source.start > reader.resource_version else 0
-                source.position = reader.subscribe(source.start, self._woken.set, interest)
-            source.told = source.position.resource_version
-        self._initial = self._initial_frames()
+            source.reader.require_served()
+            start = starts.get(source.name)
+            if start is not None and not wanted.snapshot:
+                continue
+            if start is not None:  # who has seen that much is not shown less
+                await fresh(source.reader, start, seconds=seconds)
+            await resumable(source.reader, seconds=seconds)
+        resets: list[Frame] = []
+        for source in self._sources:
+            self._place(source, None if wanted.snapshot else starts.get(source.name), resets)
+        self._initial = self._initial_frames(self._sources, resets)
+
+    def _place(self, source: Source, start: int | None, resets: list[Frame]) -> None:
+        wanted = self._wanted
+        holds = (wanted.holds or {}).get(source.name, {})
+        if start is None:
+            self._follow(source, shown=wanted.snapshot is not False, holds=holds)
+            return
+        reader = source.reader
+        try:
+            source.position = reader.subscribe(start, self._stir, source.interest)
+        except ExpiredError as error:
+            if not wanted.begins_again:
+                raise
+            self._follow(source, shown=True, holds=holds)
+            if wanted.holds is None:
+                resets.append(self._reset(source, error))
+            return
+        source.floor = start if start > reader.resource_version else 0
+        source.told = start
+        source.resumed = True
+
+    def _follow(self, source: Source, *, shown: bool, holds: Holds | None = None) -> None:
+        """From now on. shown: with what is there now first. holds: what the reader has of it."""
+        source.position = source.reader.follow(self._stir, source.interest)
+        journal = source.position.journal
+        source.gap = journal.gaps[-1] if journal.gap_is_open else None
+        source.told = source.position.resource_version if source.gap is None else source.gap.low
+        source.floor = 0
+        source.resumed = False
+        if shown:
+            source.objects = source.reading.objects_of(source.reader)
+            source.holds = holds or {}
+
+    def _begin_again(self, source: Source, error: ExpiredError) -> None:
+        """A new snapshot of what the reader was too slow for, or what went back in time; 410 where there is none."""
+        if source.floor > source.reader.resource_version:
+            raise error  # it has seen more than there is here: it is not led back in time
+        source.place.close()
+        self._follow(source, shown=True)
+        self._initial = self._initial_frames([source], [self._reset(source, error)])
 
     def close(self) -> None:
         """Give the journal positions back; idempotent."""
         self._leave()
+        self._audience = self._wire = None  # the audience may live on by others, and would keep this one
         for source in self._sources:
             if source.position is not None:
                 source.position.close()
@@ -180,122 +200,274 @@ class Subscription:
     # -- frames ---------------------------------------------------------------------------------------
 
     async def next(self) -> list[Frame]:
-        """The next frames, at least one and about BATCH_BYTES at most; [] once the subscription has ended."""
+        """The next frames, at least one and about a batch's bytes at most; [] once the subscription has ended."""
+        frames = await self._next()
+        return [batched(frames)] if frames and self._wanted.batch else frames
+
+    async def _next(self) -> list[Frame]:
         while not self.ended:
-            if self._loop.time() >= self._until and not await self._still_allowed():
+            now = self._loop.time() + CLOCK_SLACK_SECONDS
+            # Only its end makes a snapshot worth anything: it is cut short by nothing but the process' own end.
+            if now >= self._life.ends and (self._initial is None or self._life.reason == "shutdown"):
+                return self._goodbye()
+            if now >= self._until and not await self._still_allowed():
                 return [self._failed(self._refusal)]
-            try:
-                frames = self._ready()
-            except KubemirrorError as error:
-                return [self._failed(problem_of(error))]
-            if frames:
+            frames = self._ready()
+            if frames or self.ended:
                 return frames
-            if self._initial is not None or any(source.behind for source in self._sources):
+            if self._initial is not None or self._failure is not None or any(each.behind for each in self._sources):
                 await asyncio.sleep(0)  # nothing of it was selected so far: others first
                 continue
-            now = self._loop.time()
-            if self._context.lifecycle.closing:
-                if self._end_at == inf:
-                    self._end_at = now + random.random() * self._context.lifecycle.spread_seconds  # noqa: S311
-                if now >= self._end_at:
-                    return self._goodbye()
             self._woken.clear()
-            wait = min(self._beat_at, self._end_at, self._until) - now
+            self._rest_ends = min(self._beat_at, self._life.ends, self._until)
+            self._resting = self._may_rest()
             try:
-                async with asyncio.timeout(max(0.0, wait)):
+                async with asyncio.timeout_at(self._rest_ends):
                     await self._woken.wait()
             except TimeoutError:
                 pass
+            finally:
+                self._resting = False
         return []
 
     def _ready(self) -> list[Frame]:
         """What can be sent now, without waiting; [] may also mean that nothing was selected in this turn."""
-        frames: list[Frame] = []
-        size = 0
         if self._failure is not None:
-            raise self._failure
+            error, source = self._failure
+            self._failure = None
+            try:
+                if not (isinstance(error, ExpiredError) and self._wanted.begins_again):
+                    raise error
+                self._begin_again(source, error)
+            except KubemirrorError:  # what came before has been told; the first error says what to do
+                return [self._failed(problem_of(error))]
+        frames: list[Frame] = []
         if self._initial is not None:
-            for frame in self._initial:
-                if frame is None:
-                    return frames
-                frames.append(frame)
-                size += len(frame.data)
-                if size >= BATCH_BYTES:
-                    return frames
-            self._initial = None
-            self._plan_beat()
+            self._go_on(self._initial, frames)
             return frames
-        turn = _TURN
+        size, turn = 0, _TURN
         for source in self._sources:
-            while source.behind and turn and size < BATCH_BYTES:
-                turn -= 1
-                try:
-                    frame = self._changed(source)
-                except KubemirrorError as error:
-                    if not frames:
-                        raise
-                    self._failure = error  # what came before the end is told before it
-                    return frames
-                if frame is not None:
-                    frames.append(frame)
-                    size += len(frame.data)
-        if self._loop.time() >= self._beat_at:
+            try:
+                while source.behind and turn > 0 and size < self._batch_bytes:
+                    for some in self._changes(source, self._batch_bytes - size):
+                        frames += some
+                        size += sum(len(frame.data) for frame in some)
+                        turn -= 1
+                        if turn <= 0 or size >= self._batch_bytes:
+                            break
+            except StoreError as error:
+                self._failure = error, source  # what came before the end is told before it
+                return frames
+            if source.gap_told:
+                # From here a reader can be resumed; from within the gap it could not.
+                source.gap = None
+                self._cursor[source.name] = source.cursor
+                frames.append(self._bookmark(source, self._written()))
+        if self._loop.time() + CLOCK_SLACK_SECONDS >= self._beat_at:
             self._plan_beat()
             self._mark_cursor()
-            frames += [self._bookmark(source, self._written()) for source in self._sources]
+            frames += [self._bookmark(source, self._written(), heartbeat=not frames) for source in self._sources]
         return frames
 
-    def _initial_frames(self) -> Iterator[Frame | None]:
+    def _go_on(self, initial: Iterator[Frame | None], frames: list[Frame]) -> None:
+        """Add the snapshot's next frames."""
+        size = 0
+        try:
+            for frame in initial:
+                if frame is None:
+                    return
+                frames.append(frame)
+                size += len(frame.data)
+                if size >= self._batch_bytes:
+                    return
+        except ExpiredError as error:
+            assert self._initial_of is not None, "it was being told"  # noqa: S101
+            self._failure = error, self._initial_of
+            return
+        self._initial = None
+        self._plan_beat()
+
+    def _initial_frames(self, sources: list[Source], resets: Iterable[Frame]) -> Iterator[Frame | None]:
         """The snapshot and its end; None now and then, where others should get their turn."""
-        for source in self._sources:
+        yield from resets
+        for source in sources:
+            self._initial_of = source
+            yield from self._vanished(source)
             for count, held in enumerate(source.objects, start=1):
                 if source.shows(held):
-                    yield Frame("ADDED", self._event("ADDED", self._carry(held), ""))
+                    kind = ChangeType.MODIFIED if (held.namespace, held.name) in source.holds else ChangeType.ADDED
+                    yield Frame((kind.value,), self._event(kind, self._carry(held), ""))
                 if count % _TURN == 0:
+                    source.require_kept()
                     yield None
+            source.objects, source.holds = iter(()), {}
+        for source in sources:
+            self._initial_of = source
+            source.require_kept()
         self._mark_cursor()
         cursor = self._written()
-        *others, final = self._sources
+        *others, final = sources
         for source in others:
             yield self._bookmark(source, "")
         yield self._bookmark(final, cursor, annotations=_INITIAL_EVENTS_END)
 
-    def _changed(self, source: Source) -> Frame | None:
-        change = source.take()
-        self._cursor[source.name] = source.told
-        told = None if change.resource_version <= source.floor else self._told(source, change)
-        if told is None:
-            return None
-        kind, shown = told
-        cursor = self._written()
-        return Frame(kind, self._event(kind, self._carry(shown), cursor), cursor)
+    def _vanished(self, source: Source) -> Iterator[Frame]:
+        """DELETED for what the reader names and is not there any more, or is another object of the same name."""
+        if not source.holds:
+            return
+        shown = {(held.namespace, held.name): held.uid for held in source.reading.objects() if source.shows(held)}
+        resource = source.reading.entry.resource
+        kept: dict[tuple[str, str], str] = {}
+        for (namespace, name), uid in source.holds.items():
+            there = shown.get((namespace, name))
+            if there is not None and uid in ("", there):
+                kept[namespace, name] = uid
+                continue
+            named = {"namespace": namespace, "name": name, "uid": uid}
+            metadata = {field: value for field, value in named.items() if value}
+            body = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
+            yield Frame((ChangeType.DELETED.value,), self._event(ChangeType.DELETED, orjson.dumps(body), ""))
+        source.holds = kept
 
-    @staticmethod
-    def _told(source: Source, change: Change) -> tuple[str, Object] | None:
-        """What a change means to whoever sees only part of the store (apiserver's cache_watcher.go)."""
-        new = change.new
-        shown_now = new is not None and source.shows(new)
-        shown_before = change.old is not None and source.shows(change.old)
-        if shown_now:
-            return (ChangeType.MODIFIED if shown_before else ChangeType.ADDED).value, change.object
-        if not shown_before or change.old is None:
+    def _changes(self, source: Source, budget: int) -> Iterator[list[Frame]]:
+        """What changed, by frames that belong together."""
+        if not self._wanted.latest:
+            for told in source.take():
+                yield [self._frame(source, told)] if told is not None and self._means(told) else []
+            return
+        run = source.take_run(budget)
+        meant = [told for told in run.told if self._means(told)]
+        if not (run.skipped and meant):
+            yield [self._frame(source, told) for told in meant]
+            return
+        # A cursor between them would promise states that were skipped: they are heard together, or not at all.
+        self._cursor[source.name] = source.told
+        *others, last = meant
+        frames = [*(self._frame(source, told, alone=False) for told in others), self._frame(source, last)]
+        yield frames if self._wanted.batch else [batched(frames)]
+
+    def _compared(self, told: Told) -> Comparison | None:
+        wanted = self._wanted
+        if told.old is None or told.new is None or not (wanted.changes or wanted.form is As.DIFF):
             return None
-        # Deleted, or left the selection: then its last state inside, under the RV at which it left.
-        last = change.object if new is None else with_resource_version(change.old, new.resource_version)
-        return ChangeType.DELETED.value, last
+        return compared(told.old, told.new)
+
+    def _means(self, told: Told) -> bool:
+        """Whether it is one of the changes that are wanted; coming and going always is."""
+        changes = self._wanted.changes
+        comparison = self._compared(told) if changes and told.type is ChangeType.MODIFIED else None
+        return comparison is None or bool(changes & comparison.meanings)
+
+    def _frame(self, source: Source, told: Told, *, alone: bool = True) -> Frame:
+        """Its frame. alone: with a cursor of its own."""
+        cursor = ""
+        if alone:
+            self._cursor[source.name] = max(self._cursor.get(source.name, 0), told.cursor)
+            cursor = self._written()
+        return self._shown(told, cursor)
+
+    def _shown(self, told: Told, cursor: str) -> Frame:
+        differs = self._wanted.form is As.DIFF and told.type is not ChangeType.ADDED
+        shown = key(told.object) if differs else self._carry(told.object)
+        return Frame((told.type.value,), self._event(told.type, shown, cursor, self._compared(told)), cursor)
+
+    # -- at rest --------------------------------------------------------------------------------------
+
+    def at_rest_through(self, wire: Wire, heard: Callable[[Iterable[str]], None]) -> None:
+        """While ``next`` waits, what others hear alike may be written there. heard: is told the events' types."""
+        self._wire = wire
+        self._heard = heard
+
+    def _may_rest(self) -> bool:
+        """Whether nothing about it is its own: one store, no RV ahead to come up to, nothing to put together."""
+        if self._wire is None or self._sharing is None or len(self._sources) > 1 or self._wanted.latest:
+            return False
+        (source,) = self._sources
+        if source.floor or source.gap is not None:
+            return False
+        journal = source.place.journal
+        if self._audience is None or self._audience.journal is not journal:
+            wire, reading, wanted = self._wire, source.reading, self._wanted
+            asked = (reading.namespace, reading.allowed, source.selection, source.object_name)
+            told = (self._id, wanted.form, wanted.changes, wanted.batch, wire.kind)
+            key = (journal, source.name, asked, told)
+            self._audience = self._sharing.audience(key, lambda: Audience(journal, self._plain, self._encoding(wire)))
+        return True
+
+    def _encoding(self, wire: Wire) -> Callable[[Sequence[Frame]], bytes]:
+        encode = wire.encode
+        return (lambda frames: encode([batched(frames)])) if self._wanted.batch else encode
+
+    def _plain(self, change: Change) -> Frame | None:
+        """The frame of a change as everyone of this audience hears it."""
+        (source,) = self._sources
+        told = source.heard(change.old, change)
+        if told is None or not self._means(told):
+            return None
+        return self._shown(told, write_cursor({source.name: told.cursor}))
+
+    def _stir(self) -> None:
+        """The journal has something to read."""
+        if not self._resting or self._sharing is None:
+            self._woken.set()
+        elif not self._queued:
+            self._queued = True
+            self._sharing.round.add(self)
+
+    def tell(self, now: float) -> None:
+        """The round has come here: tell what is plain, or wake the task."""
+        self._queued = False
+        told = False
+        try:
+            told = self._tell_at_rest(now)
+        finally:
+            if not told:
+                self._woken.set()
+
+    def _tell_at_rest(self, now: float) -> bool:
+        """Write the next chunk, and move on; False, and nothing done, where that is for the task."""
+        sharing, wire, audience = self._sharing, self._wire, self._audience
+        if not self._resting or self._woken.is_set() or self.ended or now >= self._rest_ends:
+            return False
+        assert sharing is not None and wire is not None and audience is not None, "what rests has them"  # noqa: S101, PT018
+        (source,) = self._sources
+        place = source.place
+        if not place.pending:
+            return True  # the task has been here since
+        if not wire.outlet.ready:
+            return False
+        chunk = sharing.chunk(audience, place)
+        if chunk is None:
+            return False
+        if chunk.data:
+            wire.outlet.write(chunk.data)
+            self._heard(chunk.types)
+        place.move(chunk.following, chunk.resource_version)
+        source.told = max(source.told, chunk.resource_version)
+        self._cursor[source.name] = source.told
+        if place.pending:
+            self._stir()
+        return True
 
     # -- writing --------------------------------------------------------------------------------------
 
-    def _event(self, kind: str, shown: bytes, cursor: str) -> bytes:
-        end = b',"resourceVersion":"%s"}' % cursor.encode() if cursor else b"}"
-        return b"".join((b'{"type":"', _TYPES[kind], b'","object":', shown, self._tail, end))
+    def _event(self, kind: ChangeType, shown: bytes, cursor: str, comparison: Comparison | None = None) -> bytes:
+        parts = [b'{"type":"', _TYPES[kind], b'","object":', shown, self._tail]
+        if comparison is not None:
+            parts += (b',"changed":', orjson.dumps(comparison.names))
+            if self._wanted.form is As.DIFF and kind is ChangeType.MODIFIED:
+                parts += (b',"diff":', orjson.dumps([each.told for each in comparison.differences]))
+        parts.append(b',"resourceVersion":"%s"}' % cursor.encode() if cursor else b"}")
+        return b"".join(parts)
 
-    def _bookmark(self, source: Source, cursor: str, annotations: dict[str, str] | None = None) -> Frame:
+    def _bookmark(
+        self, source: Source, cursor: str, annotations: dict[str, str] | None = None, *, heartbeat: bool = False
+    ) -> Frame:
         context, resource = self._context, source.reading.entry.resource
         state = freshness([source.reader], context.clock())
         stale = state.stale_seconds
         since = None if stale is None else datetime.fromtimestamp(context.wall() - stale, UTC)
-        metadata: dict[str, object] = {"resourceVersion": str(source.resource_version), "creationTimestamp": None}
+        metadata: dict[str, object] = {"resourceVersion": str(source.cursor), "creationTimestamp": None}
         if annotations:
             metadata["annotations"] = annotations
         event: dict[str, object] = {
@@ -310,7 +482,15 @@ class Subscription:
             event["staleSince"] = since.isoformat(timespec="seconds").replace("+00:00", "Z")
         if state.heard_seconds is not None:
             event["upstreamAgeSeconds"] = round(state.heard_seconds, 3)
-        return Frame("BOOKMARK", orjson.dumps(event), cursor)
+        return Frame(("BOOKMARK",), orjson.dumps(event), cursor, heartbeat=heartbeat)
+
+    def _reset(self, source: Source, error: ExpiredError) -> Frame:
+        """What the reader holds of this store is to be forgotten: a snapshot follows."""
+        where = b',"resource":%s' % orjson.dumps(source.reading.name)
+        if source.namespace:
+            where += b',"namespace":%s' % orjson.dumps(source.namespace)
+        data = b"".join((b'{"type":"RESET","object":', problem_of(error).body, self._tail, where, b"}"))
+        return Frame(("RESET",), data, expired=True)
 
     def _failed(self, error: StatusError) -> Frame:
         expired = error.code == 410
@@ -319,13 +499,18 @@ class Subscription:
         end = b',"resourceVersion":"%s"}' % cursor.encode() if cursor else b"}"
         data = b"".join((b'{"type":"ERROR","object":', error.body, self._tail, end))
         retry = int((error.details or {}).get("retryAfterSeconds", 0))
-        return Frame("ERROR", data, cursor, last=True, expired=expired, retry_seconds=retry)
+        return Frame(("ERROR",), data, cursor, expired=expired, retry_seconds=retry)
 
     def _goodbye(self) -> list[Frame]:
-        """The process is leaving: where to resume, and when to come back (spread over the readers)."""
-        seconds = random.randint(1, 5)  # noqa: S311 - spreads load, keeps no secret
-        self._mark_cursor()
-        frames = [] if self._initial is not None else [self._bookmark(each, self._written()) for each in self._sources]
+        """The connection's life is over: where to resume; and when to come back, where the process is leaving."""
+        frames: list[Frame] = []
+        if self._initial is None:
+            self._mark_cursor()
+            frames = [self._bookmark(each, self._written()) for each in self._sources]
+        if self._life.reason != "shutdown":
+            self.ended = self._life.reason
+            return frames
+        seconds = self._life.retry_seconds
         message = f"the mirror is shutting down: resume in {seconds} s from the last resourceVersion"
         error = StatusError(503, "ServiceUnavailable", message, {"retryAfterSeconds": seconds})
         return [*frames, self._failed(error)]
@@ -333,7 +518,7 @@ class Subscription:
     def _mark_cursor(self) -> None:
         """Everything up to each position has been read: the cursor may say so."""
         for source in self._sources:
-            self._cursor[source.name] = source.resource_version
+            self._cursor[source.name] = source.cursor
 
     def _written(self) -> str:
         return write_cursor({source.name: self._cursor.get(source.name, 0) for source in self._sources})
@@ -355,11 +540,3 @@ class Subscription:
             self._refusal = error
             return False
         return True
-
-
-def sources_of(reading: Reading, selection: Selection, object_name: str) -> list[Source]:
-    """One source per store of the reading."""
-    return [
-        Source(source_name(reading.name, key), reader, reading, selection, object_name)
-        for key, reader in reading.stores
-    ]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 # From a finished response (well under a millisecond) to a read that waited for a resourceVersion (3 s).
@@ -101,13 +100,3 @@ class Traffic:
     def told(self, types: Iterable[str]) -> None:
         """Count events handed to a stream."""
         self.stream_events.update(types)
-
-    @contextmanager
-    def streaming(self, route: str, framing: str) -> Iterator[None]:
-        """Count a stream while it is open."""
-        self.streams[route, framing] += 1
-        self.open_streams[route, framing] += 1
-        try:
-            yield
-        finally:
-            self.open_streams[route, framing] -= 1

@@ -427,9 +427,9 @@ class Journal:
         changed = change.state
         labels: list[tuple[str, str] | None] = [None]
         if self._label_names:
-            pairs = set(changed.labels.items())
+            pairs = dict.fromkeys(changed.labels.items())  # in one order: the same history wakes readers the same
             if change.old is not None:
-                pairs |= change.old.labels.items()
+                pairs |= dict.fromkeys(change.old.labels.items())
             labels += [pair for pair in pairs if pair[0] in self._label_names]
         for label in labels:
             for namespace in (None, changed.namespace):

@@ -31,7 +31,7 @@ from kubemirror.serve.kubernetes.round import Round
 from kubemirror.serve.kubernetes.streams import Outlet
 from kubemirror.serve.waiting import caught_up, fresh, resumable
 from kubemirror.state.catalog import Resource
-from kubemirror.state.journal import Gap, Position
+from kubemirror.state.journal import Change, Gap, Position
 from kubemirror.state.selectors import Selection
 from kubemirror.state.store import Reader, Snapshot
 
@@ -289,7 +289,7 @@ class Watch:
         audience = self._audience
         assert audience is not None, "open() made one with the position"  # noqa: S101
         for change in changes:
-            type_ = audience.heard(change) if change.resource_version > self._ahead else None
+            type_ = None if self._seen(change) else audience.heard(change)
             if type_ is None:
                 continue
             if change.gap is not self._gap:
@@ -307,6 +307,14 @@ class Watch:
         if len(changes) == BATCH_CHANGES:
             await asyncio.sleep(0)  # a long replay must not hold up those who wait for one event
         return True
+
+    def _seen(self, change: Change) -> bool:
+        """Whether the reader has heard of it where it came from, which was ahead.
+
+        Not of the deletions of a gap that begins just where the reader is: they lie behind its beginning.
+        """
+        behind = change.resource_version <= self._ahead
+        return behind and (change.gap is None or change.gap.low < self._ahead)
 
     async def _leave_gap(self, output: Output) -> bool:
         """Tell the end of a gap that closed with nothing more to tell; whether there was one."""

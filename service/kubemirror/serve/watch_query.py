@@ -1,0 +1,198 @@
+"""What a reader of /watch asks for, in a query or in a message, and the subscription that it is given."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from kubemirror.serve.asked import Asked
+from kubemirror.serve.forms import As
+from kubemirror.serve.life import Life
+from kubemirror.serve.problems import unknown_parameter
+from kubemirror.serve.reading import Reading, find, read
+from kubemirror.serve.rendering import said_of
+from kubemirror.serve.routes import OneNamespace, parameters
+from kubemirror.serve.serving import Serving
+from kubemirror.serve.source import Holds, Source, sources_of
+from kubemirror.serve.status import StatusError, bad_request
+from kubemirror.serve.subscription import Subscription, Wanted
+from kubemirror.state.meaning import Meaning
+from kubemirror.state.selectors import Selection, parse_field_selector, parse_label_selector
+
+
+class Framing(StrEnum):
+    """How events are told apart on the wire; the parameter ``output``."""
+
+    NDJSON = "ndjson"
+    SSE = "sse"
+
+
+class OnExpired(StrEnum):
+    """What follows a cursor that cannot be resumed; the parameter ``onExpired``."""
+
+    ERROR = "error"
+    SNAPSHOT = "snapshot"
+
+
+def _one_or_more(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _separate(value: object) -> object:
+    """Lists are written with commas, repeated, or both."""
+    given = _one_or_more(value)
+    if not isinstance(given, Sequence):
+        return given
+    return [part for each in given for part in (each.split(",") if isinstance(each, str) else (each,)) if part != ""]
+
+
+class WatchQuery(BaseModel):
+    """Parameters of /watch."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    resource: Annotated[
+        list[str],
+        BeforeValidator(_one_or_more),
+        Field(min_length=1, description="What to watch, by any name kubectl takes; repeatable."),
+    ]
+    namespace: Annotated[OneNamespace, Field(description="Only this namespace.")] = None
+    label_selector: Annotated[str, Field(alias="labelSelector", description="As kubectl's -l.")] = ""
+    field_selector: Annotated[str, Field(alias="fieldSelector", description="As kubectl's --field-selector.")] = ""
+    name: Annotated[str, Field(description="Only the object of this name.")] = ""
+    resource_version: Annotated[
+        str,
+        Field(
+            alias="resourceVersion",
+            description="Resume after this cursor: 123, or deployments.apps=123;pods=456. Empty: a snapshot.",
+        ),
+    ] = ""
+    as_: Annotated[As, Field(alias="as", description="What an event carries.")] = As.OBJECT
+    changes: Annotated[
+        list[Meaning],
+        BeforeValidator(_separate),
+        Field(description="Only changes that mean one of these, and what comes and goes; comma-separated."),
+    ] = []
+    snapshot: Annotated[
+        bool | None,
+        Field(description="Begin with what is there now, as ADDED; default: without a cursor. With one: not older."),
+    ] = None
+    batch: Annotated[bool, Field(description="All that there is to tell in one message.")] = False
+    latest: Annotated[bool, Field(description="Of what was missed, each object's last state only.")] = False
+    on_expired: Annotated[
+        OnExpired,
+        Field(alias="onExpired", description="What follows a cursor that is too old: ERROR 410, or a new snapshot."),
+    ] = OnExpired.ERROR
+    holds: Annotated[
+        list[str],
+        BeforeValidator(_separate),
+        Field(
+            description="What the reader has, so that a snapshot tells what vanished:"
+            " [resource/][namespace/]name[@uid], comma-separated."
+        ),
+    ] = []
+    output: Annotated[Framing | None, Field(description="Framing; default by Accept, else ndjson.")] = None
+
+
+def query_of(given: Mapping[str, Any]) -> WatchQuery:
+    """The parameters of an upgrade or a message, as strictly read as those of a request."""
+    known = parameters(WatchQuery)
+    for name in given:
+        if name not in known:
+            raise unknown_parameter(name, known)
+    try:
+        query = WatchQuery.model_validate(given)
+    except ValidationError as error:
+        raise bad_request(said_of(error.errors())) from None
+    if query.output is not None:
+        raise bad_request("output is not for a WebSocket: its messages are the events")
+    return query
+
+
+async def subscribe(
+    serving: Serving,
+    asked: Asked,
+    query: WatchQuery,
+    life: Life,
+    id: str = "0",  # noqa: A002 - its name on the wire
+) -> Subscription:
+    """Open what ``query`` asks for. Raises StatusError or what a store answers; nothing is left open then."""
+    context = serving.context
+
+    async def readings() -> list[Reading]:
+        entries = {entry.resource.name: entry for entry in (find(context, name) for name in query.resource)}
+        return [
+            await read(
+                context,
+                asked.caller,
+                entry,
+                verb="watch",
+                namespace=query.namespace,
+                name=query.name,
+                label_selector=query.label_selector,
+                field_selector=query.field_selector,
+            )
+            for entry in entries.values()
+        ]
+
+    opened = await readings()
+
+    async def ask_again() -> float:
+        now = await readings()
+        if [each.allowed for each in now] != [each.allowed for each in opened]:
+            raise StatusError(410, "Expired", "the namespaces you may see have changed: begin with a snapshot")
+        return min(each.until for each in now)
+
+    label = parse_label_selector(query.label_selector)
+    sources: list[Source] = []
+    for reading in opened:
+        resource = reading.entry.resource
+        selection = Selection(label, parse_field_selector(query.field_selector, resource, resource.version))
+        sources += sources_of(reading, selection, query.name)
+    wanted = Wanted(
+        form=query.as_,
+        snapshot=query.snapshot,
+        changes=frozenset(query.changes),
+        batch=query.batch,
+        latest=query.latest,
+        begins_again=query.on_expired is OnExpired.SNAPSHOT,
+        holds=held(query.holds, sources) if query.holds else None,
+    )
+    until = min(each.until for each in opened)
+    subscription = Subscription(
+        context, sources, wanted, life, id=id, until=until, ask_again=ask_again, sharing=serving.sharing
+    )
+    try:
+        await subscription.open(query.resource_version)
+    except BaseException:
+        subscription.close()
+        raise
+    return subscription
+
+
+def held(named: Sequence[str], sources: Sequence[Source]) -> dict[str, Holds]:
+    """The objects that a reader names, by the source that they are in: ``[resource/][namespace/]name[@uid]``."""
+    by_resource: dict[str, list[Source]] = defaultdict(list)
+    for source in sources:
+        by_resource[source.reading.name].append(source)
+    holds: dict[str, dict[tuple[str, str], str]] = defaultdict(dict)
+    for text in named:
+        path, _, uid = text.partition("@")
+        *place, name = path.split("/")
+        resource = place.pop(0) if len(by_resource) > 1 and place else next(iter(by_resource))
+        found = by_resource.get(resource)
+        if found is None:
+            raise bad_request(
+                f'holds names "{text}": with several resources write one of {", ".join(by_resource)} first'
+            )
+        namespaced = found[0].reading.entry.resource.namespaced
+        if not name or len(place) != namespaced or not all(place):
+            raise bad_request(f'holds names "{text}": write {"namespace/name" if namespaced else "the name alone"}')
+        namespace = place[0] if place else ""
+        source = next((each for each in found if each.namespace == namespace), found[0])
+        holds[source.name][namespace, name] = uid
+    return dict(holds)
