@@ -10,7 +10,17 @@ from typing import Any
 
 import pytest
 
-from kubemirror.client import Bookmark, Event, Lost, Mirror, NotFoundError, ObjectEvent, RefusedError, UnreachableError
+from kubemirror.client import (
+    Bookmark,
+    Event,
+    Lost,
+    Mirror,
+    Modified,
+    NotFoundError,
+    ObjectEvent,
+    RefusedError,
+    UnreachableError,
+)
 from kubemirror.client.backoff import Backoff
 from kubemirror.client.connection import Transport
 from kubemirror.settings import Settings
@@ -142,6 +152,7 @@ async def test_a_cursor_that_is_too_old_ends_in_the_difference(wire: Wire, store
     assert short(heard)[0] == ("RESET", "", "")
     assert sorted(short(heard)[1:-1]) == [("ADDED", "new", ""), ("DELETED", "api", "103"), ("MODIFIED", "web", "")]
     assert short(heard)[-1] == ("BOOKMARK", "", "103")
+    assert len(wire.asked) == 2  # of the replica that found it too old: another one might be behind
 
 
 async def test_a_cluster_that_was_restored_is_followed(wire: Wire, store: Store, transport: Transport) -> None:
@@ -156,6 +167,7 @@ async def test_a_cluster_that_was_restored_is_followed(wire: Wire, store: Store,
         ("DELETED", "api", "60"),
         ("BOOKMARK", "", "60"),
     ]
+    assert len(wire.asked) == 1
 
 
 async def test_a_mirror_that_says_nothing_counts_as_lost(wire: Wire, store: Store, transport: Transport) -> None:
@@ -270,6 +282,36 @@ async def test_it_goes_on_from_a_list(wire: Wire, store: Store, transport: Trans
         "100",
     )
     assert short(changes)[-1] == ("MODIFIED", "web", "101")
+
+
+async def test_only_changes_that_mean_something_are_told_and_what_they_were(
+    wire: Wire, store: Store, transport: Transport
+) -> None:
+    async with watching(wire, transport, name="web", as_="diff", changes=["image"]) as events:
+        await until(events, complete)
+        store.apply(101, "web", "blue", annotations={"said": "nothing"})
+        store.apply(102, "web", "blue", image="web:2")
+        (change,) = await until(events, about("web", "102"))
+
+    assert isinstance(change, Modified)
+    assert "image" in change.changed
+    assert [each["new"] for each in change.diff if each["path"].endswith(".image")] == ["web:2"]
+
+
+async def test_a_reader_that_is_behind_may_skip_what_only_went_by(
+    wire: Wire, store: Store, transport: Transport
+) -> None:
+    async with watching(wire, transport, latest=True) as events:
+        await until(events, complete)
+        wire.closed = True
+        wire.cut()
+        for number in range(10):
+            store.apply(101 + number, "web", "blue", image=f"web:{number}")
+        store.apply(111, "api", "blue", image="api:2")
+        wire.closed = False
+        changes = await until(events, about("api", "111"))
+
+    assert [each[:2] for each in short(changes)] == [("MODIFIED", "web"), ("MODIFIED", "api")]
 
 
 async def test_separators_of_unicode_end_no_line(wire: Wire, store: Store, transport: Transport) -> None:

@@ -8,19 +8,21 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
-import orjson
 import pytest
+from websockets.asyncio.client import connect
 
 from kubemirror.state.events import Phase
 from tests.serve.live import Live, frame_of, running
-from tests.serve.world import Store, World
+from tests.serve.world import NODES, Store, World
 from tests.ship.conftest import DemoMirror
 from tests.ship.repository import ROOT
 
+PODS = replace(NODES, plural="pods", singular="pod", kind="Pod", namespaced=True, short_names=("po",))
 TEXT = (ROOT / "docs" / "push.md").read_text()
 # Moments and chances: shown as they may be.
 CHANCES = re.compile(
@@ -114,13 +116,49 @@ async def test_server_sent_events(live: Live, store: Store) -> None:
     assert sent(*lines) == shown("events", "sse")
 
 
-async def test_a_ping(live: Live) -> None:
-    async with live.socket("resource=deployments&as=key&snapshot=false") as socket:
-        await frame_of(socket)
-        await socket.send('{"action":"ping"}')
-        pong = await frame_of(socket)
+async def test_a_cursor_that_is_too_old_and_a_new_snapshot(live: Live, store: Store) -> None:
+    change(store)
+    store.writer.compact(4733)
+    async with live.ndjson("resource=deployments&as=key&resourceVersion=4705&onExpired=snapshot") as stream:
+        reset, *_, end = [await stream.line() for _ in range(3)]
 
-    assert pong == orjson.loads(shown("frames", "control").splitlines()[-1])
+    assert sent(reset) == shown("frames", "reset")
+    assert "initial-events-end" in end
+
+
+async def test_messages_and_their_answers(world: World, live: Live) -> None:
+    pods = world.mirror(PODS)
+    pods.sync()
+    (said,) = re.findall(r'```json\n(\{"action".*?)```', TEXT, re.DOTALL)
+    answers: list[str] = []
+    async with connect(f"ws://{live.address}/watch") as socket:
+        for message in said.splitlines():
+            await socket.send(message)
+            while "BOOKMARK" in (answer := str(await asyncio.wait_for(socket.recv(), 5))):
+                pass
+            answers.append(answer)
+            if "SUBSCRIBED" in answer and "UN" not in answer:
+                assert "BOOKMARK" in str(await asyncio.wait_for(socket.recv(), 5))
+
+    assert sent(*answers) == shown("frames", "control")
+
+
+async def test_a_batch(live: Live, store: Store) -> None:
+    async with live.ndjson("resource=deployments&as=key&snapshot=false&batch=true") as stream:
+        await stream.line()
+        change(store)
+        batch = await stream.line()
+
+    assert sent(batch) == shown("frames", "batch")
+
+
+async def test_a_difference(live: Live, store: Store) -> None:
+    async with live.ndjson("resource=deployments&as=diff&snapshot=false&changes=image,scale") as stream:
+        await stream.line()
+        change(store)
+        difference = await stream.line()
+
+    assert sent(difference) == shown("frames", "diff")
 
 
 # -- recipes ------------------------------------------------------------------------------------------
@@ -183,8 +221,6 @@ def test_websocat_is_told_of_a_socket_that_opens(demo_mirror: DemoMirror) -> Non
     (address,) = re.findall(r"websocat '(\S+)'", TEXT)
 
     async def first() -> dict[str, Any]:
-        from websockets.asyncio.client import connect
-
         async with connect(address.replace("127.0.0.1:8080", httpx.URL(demo_mirror.url).netloc.decode())) as socket:
             return await frame_of(socket)
 

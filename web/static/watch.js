@@ -45,6 +45,7 @@ export function watch(address, { events, state = () => {}, cursor = "", transpor
   function connect() {
     const url = new URL(address, location.href);
     if (cursor) url.searchParams.set("resourceVersion", cursor);
+    if (url.searchParams.get("snapshot") !== "false") url.searchParams.set("onExpired", "snapshot");
     if (!sse) url.protocol = url.protocol.replace("http", "ws");
     const mine = connection = sse ? new EventSource(url) : new WebSocket(url);
     let opened = false;

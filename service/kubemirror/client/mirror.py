@@ -184,7 +184,8 @@ class Mirror:
         following = Following(resource_version=resource_version, snapshot=snapshot)
 
         def opening() -> Opened:
-            here = {"resourceVersion": following.cursor}
+            # A snapshot of the very replica that finds the cursor too old is not older than what was told before.
+            here = {"resourceVersion": following.cursor, "onExpired": "snapshot"}
             if not following.cursor and not following.wants_snapshot:
                 here["snapshot"] = "false"
             return self._stream({**asked, **here})
