@@ -11,31 +11,14 @@ the other has told.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from kubemirror.serve.frame import Frame
+from kubemirror.serve.kubernetes.frames import CHUNK_BYTES, CHUNK_CHANGES, CHUNKS_BYTES, ENTRY_BYTES
 from kubemirror.serve.kubernetes.round import Round
+from kubemirror.serve.kubernetes.streams import Outlet
 from kubemirror.state.journal import Change, Journal, Position
-
-# Changes looked at for one chunk: about 0.1 ms of matching, because a round does so for many.
-CHUNK_CHANGES = 64
-# A chunk as large as a transport's usual high-water mark: more would only wait in memory.
-CHUNK_BYTES = 64 * 1024
-# Chunks kept while a round lasts. Readers at places of their own share none; they need no more than this.
-_KEPT_BYTES = 1024 * 1024
-
-
-class Outlet(Protocol):
-    """The way around ASGI that the mirror's own server offers (protocol.py); others have none."""
-
-    @property
-    def ready(self) -> bool:
-        """Whether bytes may be written now: nothing waits before them, and there is somebody to take them."""
-
-    @property
-    def write(self) -> Callable[[bytes], None]:
-        """Write them as they are."""
 
 
 class Wire(NamedTuple):
@@ -99,10 +82,10 @@ class Sharing:
         except KeyError:
             pass
         chunk = self._make(audience, position)
-        if self._size > _KEPT_BYTES:
+        if self._size > CHUNKS_BYTES:
             self.forget()
         self._chunks[key] = chunk
-        self._size += len(chunk.data) if chunk is not None else 0
+        self._size += ENTRY_BYTES + (len(chunk.data) if chunk is not None else 0)
         return chunk
 
     def forget(self) -> None:

@@ -23,11 +23,12 @@ from starlette.types import Receive, Scope, Send
 from kubemirror.errors import KubemirrorError
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.frame import Frame
+from kubemirror.serve.kubernetes.streams import Outlet
 from kubemirror.serve.life import Life
 from kubemirror.serve.problems import not_found, problem_of, try_later
 from kubemirror.serve.rendering import send_status
 from kubemirror.serve.serving import Serving
-from kubemirror.serve.sharing import Outlet, Wire
+from kubemirror.serve.sharing import Wire
 from kubemirror.serve.status import StatusError, bad_request, forbidden
 from kubemirror.serve.subscription import Subscription
 from kubemirror.serve.watch import ROUTE

@@ -28,9 +28,9 @@ CHUNK_BYTES = 64 * 1024
 # Changes looked at for one chunk: about 0.1 ms of matching, because a round does so for many.
 CHUNK_CHANGES = 64
 # Chunks kept while a round lasts. Readers at places of their own share none; they need no more than this.
-_CHUNKS_BYTES = 1024 * 1024
+CHUNKS_BYTES = 1024 * 1024
 # An entry's own cost beside its bytes: key, chunk, their places.
-_ENTRY_BYTES = 256
+ENTRY_BYTES = 256
 
 
 class Audience:
@@ -122,10 +122,10 @@ class Frames:
         except KeyError:
             pass
         chunk = self._make(audience, position, wall())
-        if self._chunks_size > _CHUNKS_BYTES:
+        if self._chunks_size > CHUNKS_BYTES:
             self.forget()
         self._chunks[key] = chunk
-        self._chunks_size += _ENTRY_BYTES + (len(chunk.data) if chunk is not None else 0)
+        self._chunks_size += ENTRY_BYTES + (len(chunk.data) if chunk is not None else 0)
         return chunk
 
     def forget(self) -> None:
