@@ -13,9 +13,9 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -23,6 +23,9 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
+from kubemirror.access.authorizer import ANONYMOUS
+from kubemirror.access.presented import Presented
+from kubemirror.access.reviewed import SIGN_IN, open_to_all
 from kubemirror.errors import KubemirrorError
 from kubemirror.serve import (
     access_log,
@@ -32,6 +35,7 @@ from kubemirror.serve import (
     overview,
     refresh,
     resources,
+    sign_in,
     static,
     status_page,
     versions,
@@ -40,6 +44,7 @@ from kubemirror.serve import (
 )
 from kubemirror.serve.asked import Asked, asked_of, client_of
 from kubemirror.serve.context import Context
+from kubemirror.serve.kubernetes import websocket
 from kubemirror.serve.kubernetes.app import kubernetes_app
 from kubemirror.serve.problems import problem_of, unknown_path
 from kubemirror.serve.rendering import SECURITY, render_error, said_of, send_status
@@ -122,10 +127,11 @@ class Application:
     async def _dispatch(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             self._check_host(asked)
-            asked.caller = await self._authenticated(scope, asked)
+            await self._authenticate(asked, scope["headers"])
         except KubemirrorError as error:
-            headers, body = render_error(problem_of(error), asked, self.serving.pages)
-            await send_body(send, problem_of(error).code, headers, body)
+            problem = sign_in.instead(problem_of(error), asked, self._context)
+            headers, body = render_error(problem, asked, self.serving.pages)
+            await send_body(send, problem.code, headers, body)
             return
         if _first_segment(asked.path) in _KUBERNETES:
             await self._kubernetes_http(asked, scope, receive, send)
@@ -181,7 +187,7 @@ class Application:
             problem = watch_socket.origin_problem(asked, self._settings.allow_origin)
             if problem is not None:
                 raise problem
-            asked.caller = await self._authenticated(scope, asked)
+            await self._authenticate(asked, websocket.with_bearer_token(scope))
         except KubemirrorError as error:
             await receive()
             await send_status(problem_of(error), asked, scope, send)
@@ -202,8 +208,21 @@ class Application:
             problem = StatusError(404, "NotFound", f"there is no WebSocket at {asked.path}: it is at /watch")
             await send_status(problem, asked, scope, send)
 
-    async def _authenticated(self, scope: Scope, asked: Asked) -> Any:
-        return await self._context.authenticator.authenticate(dict(scope["headers"]), asked.peer)
+    async def _authenticate(self, asked: Asked, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Find out who asks. Health is told to anyone, whatever they come with and whoever can be asked about it."""
+        if open_to_all(asked.path) and asked.path != SIGN_IN:
+            return
+        presented = Presented(headers, asked.peer, secure=asked.scheme == "https")
+        try:
+            asked.caller = await self._context.authenticator.authenticate(presented)
+            signs_in = self._context.sign_in is not None and not presented.bearer_token
+            asked.session = signs_in and asked.caller.user != ANONYMOUS.user
+        except KubemirrorError as error:
+            if asked.path == SIGN_IN:
+                return  # whoever signs in need not be anyone yet
+            if _first_segment(asked.path) not in _KUBERNETES:
+                raise
+            asked.refused = error  # said there, in upstream's form
 
     def _check_host(self, asked: Asked) -> None:
         """A loopback bind answers to its own names only: DNS rebinding makes any page's name point here.
@@ -246,7 +265,19 @@ def site(serving: Serving) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for room in (versions, watch, resources, overview, health, status_page, refresh, metrics, contract, static):
+    for room in (
+        versions,
+        watch,
+        resources,
+        overview,
+        health,
+        status_page,
+        refresh,
+        metrics,
+        contract,
+        sign_in,
+        static,
+    ):
         app.include_router(room.routes(serving))
 
     async def own(request: Request, error: Exception) -> Response:
@@ -274,7 +305,9 @@ def site(serving: Serving) -> FastAPI:
         return _error(StatusError(500, "InternalError", "an error of the mirror's own: its log tells more"), request)
 
     def _error(problem: StatusError, request: Request) -> Response:
-        headers, body = render_error(problem, request.scope["kubemirror.asked"], serving.pages)
+        asked = request.scope["kubemirror.asked"]
+        problem = sign_in.instead(problem, asked, serving.context)
+        headers, body = render_error(problem, asked, serving.pages)
         response = Response(body, status_code=problem.code)
         response.raw_headers = [(b"content-length", b"%d" % len(body)), *headers]
         return response

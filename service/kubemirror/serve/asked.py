@@ -14,6 +14,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from kubemirror.access.authorizer import ANONYMOUS, Caller
+from kubemirror.errors import KubemirrorError
 from kubemirror.serve.answers import Validity
 from kubemirror.serve.variant import TERMINALS, trusted
 from kubemirror.settings import Settings
@@ -36,6 +37,8 @@ class Asked:
     peer: tuple[str, int] | None
     client: str = ""  # address for limits (see client_of)
     caller: Caller = ANONYMOUS
+    refused: KubemirrorError | None = None  # why nobody is known to ask, where the API server's own paths say so
+    session: bool = False  # who asks has signed in with a browser: pages show as whom
     route: str = ""  # template of the route that answered; for metrics
     validity: Validity | None = None  # of the answer, where it may be given again as it is
 
@@ -61,9 +64,16 @@ class Asked:
     @property
     def variant(self) -> Hashable:
         """Everything a finished answer of our own routes depends on, once the caller is known (see variant.py)."""
-        caller = self.caller
-        identity = (caller.user, caller.uid, caller.groups, tuple(sorted(caller.extra.items())))
-        return (self.path, self.query, self.accept, self.terminal, self.base, self.origin, identity)
+        return (
+            self.path,
+            self.query,
+            self.accept,
+            self.terminal,
+            self.base,
+            self.origin,
+            self.session,
+            self.caller.identity,
+        )
 
 
 def asked_of(scope: Mapping[str, Any], settings: Settings) -> Asked:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kubemirror.access.authorizer import Authenticator, Authorizer
+from kubemirror.access.modes import SignIn
 from kubemirror.serve.certificate import Certificate
 from kubemirror.serve.lag import LoopLag
 from kubemirror.settings import Settings
@@ -51,7 +52,7 @@ class Context:
 
     clock: the stores' clock (monotonic seconds). wall: seconds since 1970.
     authoritative: the stores are the cluster itself (the demo's), so no answer is called a mirror's.
-    certificate: what readers are shown; None in plaintext.
+    certificate: what readers are shown; None in plaintext. sign_in: None where nobody can.
     """
 
     catalog: Catalog
@@ -63,5 +64,6 @@ class Context:
     wall: Callable[[], float]
     authoritative: bool = False
     certificate: Certificate | None = None
+    sign_in: SignIn | None = None
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
     lag: LoopLag = field(default_factory=LoopLag)

@@ -23,6 +23,7 @@ READ = frozenset(
         b"cookie",
         b"host",
         b"if-none-match",
+        b"kubemirror-proxy-secret",
         b"last-event-id",
         b"origin",
         b"user-agent",

@@ -18,13 +18,13 @@ import structlog
 
 from kubemirror.access.authorizer import (
     Allow,
-    AllowNamespaces,
     Caller,
     Decision,
     Deny,
     PathAttributes,
     ResourceAttributes,
 )
+from kubemirror.access.presented import Presented
 from kubemirror.errors import GoneError, KubemirrorError, NotSyncedError, SelectorError
 from kubemirror.serve import status
 from kubemirror.serve.context import Context
@@ -105,7 +105,7 @@ class KubernetesApp:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request.of(scope)
         try:
-            answer, accepted = await self._answer(request, receive)
+            answer, accepted = await self._answer(request, await self._caller(scope, request), receive)
             if isinstance(answer, _Stream):
                 output, headers = HttpOutput(scope, receive, send), self._reads.headers(answer.target)
                 await self._stream(answer, output, lambda: output.start(headers))
@@ -130,7 +130,7 @@ class KubernetesApp:
         request = Request.of(scope)
         try:
             subprotocol, request.headers = websocket.handshake(scope, request.headers)
-            answer, _ = await self._answer(request, receive)
+            answer, _ = await self._answer(request, await self._caller(scope, request), receive)
             if not isinstance(answer, _Stream):
                 raise status.bad_request("only a watch can be upgraded to a WebSocket")
             output = WebSocketOutput(scope, receive, send)
@@ -166,10 +166,20 @@ class KubernetesApp:
 
     # -- routes ------------------------------------------------------------------------------------------
 
-    async def _answer(self, request: Request, receive: Receive) -> tuple[Answer | _Stream, Accepted]:
-        caller = await self._context.authenticator.authenticate(request.headers, request.peer)
-        if any(name.startswith(b"impersonate-") for name in request.headers):
-            raise status.forbidden("impersonation is not supported by this read-only mirror")
+    async def _caller(self, scope: Scope, request: Request) -> Caller:
+        """Who asks: known already behind application.py, asked for where this app stands alone (the demo's)."""
+        known: Any = scope.get("kubemirror.asked")
+        if known is None:
+            others = [header for header in scope["headers"] if header[0] != b"authorization"]
+            token = request.headers.get(b"authorization", b"")  # a WebSocket's may have come as a subprotocol
+            presented = Presented([(b"authorization", token), *others], request.peer)
+            return await self._context.authenticator.authenticate(presented)
+        if known.refused is not None:
+            raise known.refused
+        caller: Caller = known.caller
+        return caller
+
+    async def _answer(self, request: Request, caller: Caller, receive: Receive) -> tuple[Answer | _Stream, Accepted]:
         path = parse_path(request.raw_path)
         match path:
             case ResourcePath():
@@ -182,7 +192,7 @@ class KubernetesApp:
     async def _document(self, request: Request, caller: Caller, path: GroupPath | PlainPath) -> tuple[Answer, Accepted]:
         check_timeout(request.query)
         text = _text_of(path)
-        decision = await self._authorize_path(caller, request.method, text)
+        decision = await self._authorize(caller, PathAttributes(request.method.lower(), text))
         discovers = isinstance(path, GroupPath) or path.path in ("/api", "/apis")
         if discovers:
             self._check_complete()
@@ -317,8 +327,10 @@ class KubernetesApp:
             raise status.unavailable("this mirror is shutting down")
         seconds = float(options.timeout_seconds or 0) or uniform(LEAST_SECONDS, 2 * LEAST_SECONDS)  # noqa: S311
 
-        async def ask_again() -> Decision:
-            return await self._context.authorizer.authorize(caller, attributes)
+        async def ask_again() -> float:
+            again = caller if caller.credential is None else await caller.credential.again()
+            allowed = await self._authorize(again, attributes, held=decision)
+            return min(allowed.until, again.until)
 
         asked = Asked(
             resource=target.resource,
@@ -331,7 +343,7 @@ class KubernetesApp:
             consistent=not options.resource_version and self._reads.consistent(target.resource),
             bookmarks=options.allow_watch_bookmarks,
             seconds=max(seconds, 0.0),
-            decision=decision,
+            until=min(decision.until, caller.until),
             ask_again=ask_again,
         )
         return _Stream(asked, target, listed=_list_transform(request))
@@ -425,7 +437,7 @@ class KubernetesApp:
         reader = entry.reader(namespace)
         if reader is None:
             names = ", ".join(sorted(entry.stores)) or "none"
-            raise _forbidden(caller, attributes, f"this mirror reads it in these namespaces only: {names}")
+            raise status.refused(caller, attributes, f"this mirror reads it in these namespaces only: {names}")
         return reader
 
     def _check_ready(self, reader: Reader) -> None:
@@ -516,30 +528,14 @@ class KubernetesApp:
             name = ""  # refused later, in upstream's words
         return replace(attributes, name=attributes.name or name, label_selector=label, field_selector=field)
 
-    async def _authorize(self, caller: Caller, attributes: ResourceAttributes) -> Allow:
-        decision = await self._context.authorizer.authorize(caller, attributes)
-        match decision:
-            case Allow():
-                return decision
-            case Deny(reason=reason):
-                raise _forbidden(caller, attributes, reason)
-            case AllowNamespaces():
-                raise _forbidden(caller, attributes, "")
-            case _:
-                assert_never(decision)
-
-    async def _authorize_path(self, caller: Caller, method: str, path: str) -> Allow:
-        decision = await self._context.authorizer.authorize(caller, PathAttributes(method.lower(), path))
-        match decision:
-            case Allow():
-                return decision
-            case Deny(reason=reason):
-                text = f'User "{caller.user}" cannot {method.lower()} path "{path}"'
-                raise status.forbidden(f"{text}: {reason}" if reason else text)
-            case AllowNamespaces():
-                raise status.forbidden(f'User "{caller.user}" cannot {method.lower()} path "{path}"')
-            case _:
-                assert_never(decision)
+    async def _authorize(
+        self, caller: Caller, attributes: ResourceAttributes | PathAttributes, *, held: Decision | None = None
+    ) -> Allow:
+        """held: what a stream that is open goes by."""
+        decision = await self._context.authorizer.authorize(caller, attributes, held=held)
+        if isinstance(decision, Allow):
+            return decision
+        raise status.refused(caller, attributes, decision.reason if isinstance(decision, Deny) else "")
 
 
 def _until(answer: Answer, decision: Allow, caller: Caller) -> Answer:
@@ -548,21 +544,6 @@ def _until(answer: Answer, decision: Allow, caller: Caller) -> Answer:
     if validity is None:
         return answer
     return replace(answer, validity=replace(validity, until=min(validity.until, decision.until, caller.until)))
-
-
-def _forbidden(caller: Caller, attributes: ResourceAttributes, reason: str) -> StatusError:
-    """Upstream's 403 text (apiserver pkg/endpoints/handlers/responsewriters/errors.go)."""
-    resource = attributes.resource + (f"/{attributes.subresource}" if attributes.subresource else "")
-    where = f'in the namespace "{attributes.namespace}"' if attributes.namespace else "at the cluster scope"
-    text = (
-        f'User "{caller.user}" cannot {attributes.verb} resource "{resource}" in API group "{attributes.group}" {where}'
-    )
-    return status.forbidden(
-        f"{text}: {reason}" if reason else text,
-        resource=attributes.resource,
-        group=attributes.group,
-        name=attributes.name,
-    )
 
 
 def _wrong_partial(kind: str, what: str, resource: Resource, suffix: str) -> StatusError:
