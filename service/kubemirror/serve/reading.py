@@ -72,7 +72,7 @@ class Reading:
     @property
     def confined(self) -> bool:
         """Whether the caller may not see all namespaces, so that something may be left out."""
-        return self.allowed is not None
+        return isinstance(self.decision, AllowNamespaces)
 
     def require_served(self) -> None:
         """Raise what the request must be answered with where nothing of it can be served.
