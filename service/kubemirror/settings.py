@@ -100,7 +100,7 @@ class Settings(BaseSettings):
     access: Access | None = Field(
         None,
         description="Who is answered: local (loopback bind only; default outside a cluster), delegated (default in one:"
-        " by TokenReview and SubjectAccessReview), proxy (a proxy names the user), open (everyone may read what is listed).",
+        " by TokenReview and SubjectAccessReview), proxy (a proxy names the user), open (all may read what is listed).",
     )
     token_audience: Names = Field(
         (),

@@ -22,6 +22,7 @@ from kubemirror.access.authorizer import (
     ResourceAttributes,
 )
 from kubemirror.errors import ForbiddenError, GoneError, NotSyncedError, SelectorError
+from kubemirror.serve.attributes import attributes_of
 from kubemirror.serve.context import Context
 from kubemirror.serve.problems import UnknownResourceError, not_found
 from kubemirror.serve.status import refused
@@ -198,7 +199,7 @@ async def read(
     resource = entry.resource
     if namespace is not None and not resource.namespaced:
         raise not_found(f"{resource.name} is not namespaced: leave the namespace away", resource.name)
-    attributes = ResourceAttributes(
+    attributes = attributes_of(
         verb,
         resource.group,
         resource.version,
@@ -207,9 +208,10 @@ async def read(
         name=name,
         label_selector=label_selector,
         field_selector=field_selector,
+        known=resource,
     )
-    everywhere = resource.namespaced and namespace is None and not name
-    partial = candidates(entry, label_selector, field_selector) if everywhere else None
+    everywhere = resource.namespaced and namespace is None and verb != "get"
+    partial = candidates(entry, label_selector, field_selector, name) if everywhere else None
     decision = await context.authorizer.authorize(caller, attributes, partial=partial, held=held)
     allowed: frozenset[str] | None = None
     match decision:
@@ -242,7 +244,7 @@ async def may_list(context: Context, caller: Caller, entry: Entry, budget: Budge
 
 
 def candidates(
-    entry: Entry, label_selector: str = "", field_selector: str = "", *, budget: Budget | None = None
+    entry: Entry, label_selector: str = "", field_selector: str = "", name: str = "", *, budget: Budget | None = None
 ) -> Candidates:
     """The namespaces that hold something of ``entry``, and among them those that hold what is asked for."""
 
@@ -251,7 +253,7 @@ def candidates(
 
     def matching() -> set[str]:
         resource = entry.resource
-        if not (label_selector or field_selector):
+        if not (label_selector or field_selector or name):
             return holding()
         try:
             label = parse_label_selector(label_selector)
@@ -260,7 +262,8 @@ def candidates(
             return holding()  # refused in upstream's words once it is known who asks
         found: set[str] = set()
         for reader in entry.stores.values():
-            found |= {held.namespace for held in reader.snapshot().objects if selection.matches(held)}
+            shown = reader.snapshot().objects
+            found |= {held.namespace for held in shown if (not name or held.name == name) and selection.matches(held)}
         return found
 
     return Candidates(matching, holding, budget or Budget())

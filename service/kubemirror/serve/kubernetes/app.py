@@ -25,8 +25,9 @@ from kubemirror.access.authorizer import (
     ResourceAttributes,
 )
 from kubemirror.access.presented import Presented
-from kubemirror.errors import GoneError, KubemirrorError, NotSyncedError, SelectorError
+from kubemirror.errors import GoneError, KubemirrorError, NotSyncedError
 from kubemirror.serve import status
+from kubemirror.serve.attributes import attributes_of
 from kubemirror.serve.context import Context
 from kubemirror.serve.kubernetes import reviews, websocket
 from kubemirror.serve.kubernetes.answer import NO_CACHE, Answer, Message, Receive, Scope, Send, write
@@ -505,28 +506,18 @@ class KubernetesApp:
         watch: bool,
     ) -> ResourceAttributes:
         """What is asked for, derived once; a field selector on one name makes the request named."""
-        namespace = path.namespace or ""
-        if path.resource == "namespaces" and not path.group and path.name:
-            namespace = path.name  # upstream's quirk: a namespace lives in itself
-        attributes = ResourceAttributes(
-            verb="watch" if watch else "get" if path.name else "list",
-            group=path.group,
-            version=path.version,
-            resource=path.resource,
+        return attributes_of(
+            "watch" if watch else "get" if path.name else "list",
+            path.group,
+            path.version,
+            path.resource,
             subresource=path.subresource,
-            namespace=namespace,
+            namespace=path.namespace or "",
             name=path.name,
+            label_selector=request.query.get("labelSelector", ""),
+            field_selector=request.query.get("fieldSelector", ""),
+            known=found[0].resource if found is not None else None,
         )
-        if attributes.verb == "get":
-            return attributes
-        label, field = request.query.get("labelSelector", ""), request.query.get("fieldSelector", "")
-        if found is None or not (label or field):
-            return attributes
-        try:
-            name = parse_field_selector(field, found[0].resource, found[1].name).name or ""
-        except SelectorError:
-            name = ""  # refused later, in upstream's words
-        return replace(attributes, name=attributes.name or name, label_selector=label, field_selector=field)
 
     async def _authorize(
         self, caller: Caller, attributes: ResourceAttributes | PathAttributes, *, held: Decision | None = None
