@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import beside, generator, measures, report, streams
+from bench import access, beside, generator, measures, report, streams
 from bench.contenders import find_version_rs
 from bench.isolation import isolate
 from bench.objects import OBJECT_BYTES
@@ -26,7 +26,7 @@ def _shape(text: str) -> tuple[int, int]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--only", choices=("beside", "alone", "streams"), help="one of the three tables")
+    parser.add_argument("--only", choices=("beside", "alone", "streams", "access"), help="one of the tables")
     parser.add_argument(
         "--sizes",
         type=int,
@@ -76,7 +76,7 @@ def _measure(arguments: argparse.Namespace, where: Cores, folder: Path, told: re
     # Before there is no network any more.
     if arguments.only in (None, "streams"):
         generator.build(print)
-    if arguments.only in (None, "streams", "beside"):
+    if arguments.only in (None, "streams", "beside", "access"):
         build_missing(print)
     if arguments.only in (None, "beside"):
         open_ = isolate()
@@ -104,6 +104,18 @@ def _measure(arguments: argparse.Namespace, where: Cores, folder: Path, told: re
         told.streams = live.rows
         live.folder.mkdir()
         streams.measure(live)
+    if arguments.only in (None, "access"):
+        known = access.Run(
+            where,
+            folder / "access",
+            streams=arguments.watches[0],
+            rounds=arguments.rounds,
+            load_seconds=arguments.seconds,
+            seconds=30 * arguments.seconds,
+        )
+        told.access = known.rows
+        known.folder.mkdir()
+        access.measure(known)
 
 
 if __name__ == "__main__":

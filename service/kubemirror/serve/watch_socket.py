@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from kubemirror.errors import KubemirrorError
 from kubemirror.serve.asked import Asked
+from kubemirror.serve.finishing import OMITTED
 from kubemirror.serve.frame import Frame
 from kubemirror.serve.kubernetes.streams import Outlet
 from kubemirror.serve.kubernetes.websocket import subprotocol
@@ -111,7 +112,8 @@ class Socket:
     async def run(self, first: Subscription | None, expired: StatusError | None) -> None:
         """Serve it until either side leaves."""
         try:
-            await self._send({"type": "websocket.accept", "subprotocol": self._subprotocol})
+            headers = [OMITTED] if first is not None and first.confined else []
+            await self._send({"type": "websocket.accept", "subprotocol": self._subprotocol, "headers": headers})
             if expired is not None:
                 await self._write([_error(expired, FIRST)])
                 await self._close("expired")
@@ -197,7 +199,10 @@ class Socket:
             await self._guarded([_error(problem_of(error), id_)])
             return
         self._running[id_].subscription = subscription
-        named = orjson.dumps({"type": "SUBSCRIBED", "id": id_, "resource": subscription.resources})
+        said: dict[str, object] = {"type": "SUBSCRIBED", "id": id_, "resource": subscription.resources}
+        if subscription.confined:
+            said["omitted"] = "namespaces"
+        named = orjson.dumps(said)
         if await self._guarded([named]):
             await self._tell(id_, subscription)
 
