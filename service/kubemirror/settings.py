@@ -34,6 +34,14 @@ class Access(StrEnum):
     OPEN = "open"  # anyone who can reach the port may read: said explicitly, or not at all
 
 
+class Redact(StrEnum):
+    """How much of what is held is masked before it is held."""
+
+    NONE = "none"  # nothing
+    PATTERN = "pattern"  # what its name, its form or an assignment tells to be a secret
+    ALL = "all"  # and every value of env, args, ConfigMaps and annotations
+
+
 class Settings(BaseSettings):
     """What ``kubemirror serve`` is told."""
 
@@ -63,6 +71,18 @@ class Settings(BaseSettings):
     keep_managed_fields: bool = Field(False, description="Hold metadata.managedFields (a third of the bytes).")
     keep_last_applied: bool = Field(
         False, description="Hold the last-applied-configuration annotation (it has leaked Secrets elsewhere)."
+    )
+    redact: Redact | None = Field(
+        None,
+        description="Mask secrets before they are held: none (default in local mode), pattern (default elsewhere: by"
+        " name and form) or all (every value of env, args, ConfigMaps and annotations too).",
+    )
+    redact_name: Names = Field(
+        (), description="Further names whose values are masked (repeatable): globs without case, as *_dsn."
+    )
+    unredacted: bool = Field(
+        False,
+        description="Mask nothing though others than this machine are answered; said explicitly, and told loudly.",
     )
     journal_seconds: float = Field(
         300.0, gt=0, description="History aimed at, for readers that resume: five minutes, as etcd's compaction keeps."
@@ -170,6 +190,13 @@ class Settings(BaseSettings):
     )
     access_log: bool = Field(False, description="Log a line for each answered request, of a stream at its end.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level that is logged.")
+
+    @property
+    def redaction(self) -> Redact:
+        """How much is masked: what was said, else nothing for whoever holds the kubeconfig anyway."""
+        if self.unredacted:
+            return Redact.NONE
+        return self.redact or (Redact.NONE if self.access in (None, Access.LOCAL) else Redact.PATTERN)
 
     @property
     def on_loopback(self) -> bool:
