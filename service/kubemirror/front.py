@@ -12,7 +12,11 @@ import time
 
 import structlog
 
+from kubemirror.access.audit import Audit, Audited
 from kubemirror.access.authorizer import AllowAll, NobodyInParticular
+from kubemirror.access.grants import Granted, Grants, KeyFile
+from kubemirror.errors import ConfigError
+from kubemirror.log import Lines
 from kubemirror.serve.application import application
 from kubemirror.serve.certificate import certificate_of
 from kubemirror.serve.context import Context
@@ -36,6 +40,7 @@ async def answer(
     certificate = certificate_of(settings)
     tls = certificate.context if certificate is not None else None
     listening = listen(settings.host, settings.port)
+    lines: Lines | None = None
     try:
         url = url_of(listening, settings.host, tls=tls is not None, root_path=settings.root_path)
         print(url, flush=True)  # noqa: T201 - the first line printed is what to open
@@ -45,15 +50,19 @@ async def answer(
             log.info("tls.serving", **certificate.told)
         if settings.access is Access.OPEN:
             log.warning("access.open", host=settings.host, meaning="whoever can reach this address may read everything")
+        lines = lines_of(settings)
+        audit = Audit(lines.write if lines is not None else None, wall=time.time)
         context = Context(
             catalog=catalog,
-            authorizer=AllowAll(),
+            authorizer=Audited(Granted(AllowAll()), audit),
             authenticator=NobodyInParticular(),
             upstream=upstream,
             settings=settings,
             clock=time.monotonic,
             wall=time.time,
             certificate=certificate,
+            audit=audit,
+            grants=grants_of(settings),
         )
         server = Server(application(context), context, listening, tls)
         tasks["loop"] = asyncio.create_task(context.lag.run(), name="loop")
@@ -62,6 +71,22 @@ async def answer(
         await live(context, server, tasks)
     finally:
         listening.close()
+        if lines is not None:
+            lines.close()
+
+
+def lines_of(settings: Settings) -> Lines | None:
+    """What writes audit lines; None where none are wanted. ConfigError where they cannot be written."""
+    try:
+        return Lines(settings.audit_target) if settings.audit_target else None
+    except OSError as error:
+        raise ConfigError(f"--audit-log {settings.audit_target}: {error.strerror}") from None
+
+
+def grants_of(settings: Settings) -> Grants | None:
+    """What reads embed tokens; None where none are taken."""
+    file = settings.embed_key_file
+    return Grants(KeyFile(file, time.monotonic), wall=time.time) if file is not None else None
 
 
 async def live(context: Context, server: Server, tasks: dict[str, asyncio.Task[None]]) -> None:

@@ -14,11 +14,22 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """What an embed token opens (grants.py). namespace, selector: "" for all. expires: seconds since 1970."""
+
+    resource: str  # plural and group: deployments.apps
+    namespace: str
+    selector: str
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks, as the API server names users.
 
     until: the event loop's second until which the credentials are taken to hold; what was answered to them
     is given again until then at most.
+    grant: of an embed token, which is all that this caller is shown; part of what makes two callers equal.
     """
 
     user: str
@@ -26,6 +37,7 @@ class Caller:
     groups: tuple[str, ...] = ()
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     until: float = field(default=inf, compare=False)
+    grant: Grant | None = None
 
 
 ANONYMOUS = Caller("system:anonymous", groups=("system:unauthenticated",))

@@ -11,11 +11,10 @@ Errors of every part come out in one form (rendering.py), and every request is c
 from __future__ import annotations
 
 import asyncio
-import re
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -23,7 +22,9 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
-from kubemirror.errors import KubemirrorError
+from kubemirror.access.audit import Asking, asking
+from kubemirror.access.authorizer import Caller
+from kubemirror.errors import KubemirrorError, UnauthenticatedError
 from kubemirror.serve import (
     access_log,
     contract,
@@ -40,16 +41,18 @@ from kubemirror.serve import (
 )
 from kubemirror.serve.asked import Asked, asked_of, client_of
 from kubemirror.serve.context import Context
+from kubemirror.serve.embed import within, without_identity
+from kubemirror.serve.guards import Guards
 from kubemirror.serve.kubernetes.app import kubernetes_app
+from kubemirror.serve.paths import without_embed
 from kubemirror.serve.problems import problem_of, unknown_path
 from kubemirror.serve.rendering import SECURITY, render_error, said_of, send_status
 from kubemirror.serve.sending import send_answer, send_body
 from kubemirror.serve.serving import Serving
-from kubemirror.serve.status import StatusError, bad_request, forbidden
+from kubemirror.serve.status import StatusError, bad_request
 from kubemirror.serve.variant import visible
 
 _KUBERNETES = ("api", "apis", "openapi", "version")
-_LOOPBACK_HOSTS = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
 
 VERSION = version("kubemirror")
 
@@ -68,7 +71,7 @@ class Application:
         self._settings = serving.context.settings
         self._kubernetes = kubernetes_app(serving.context)
         self._site = site(serving)
-        self._loopback = self._settings.on_loopback
+        self._guards = Guards(serving.context)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
@@ -82,15 +85,16 @@ class Application:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         client = client_of(scope, self._settings)  # decides whether a stream opens, and never what an answer says
+        site_ = _site_of(scope)
         if scope["method"] in ("GET", "HEAD"):
             scope = {**scope, "headers": visible(scope["headers"])}
         asked = asked_of(scope, self._settings)
-        asked.client = client
+        asked.client, asked.site = client, site_
         scope = _rebased(scope, asked)
+        noting = asking.set(_asking(asked, scope, "http"))
         keep = scope.get("extensions", {}).get("kubemirror.keep")  # the fast lane's, where there is one
         code, stream = 500, False
         sent = _Sent()
-        ours = _first_segment(asked.path) not in _KUBERNETES
 
         async def noted(message: Message) -> None:
             nonlocal code, stream
@@ -101,15 +105,15 @@ class Application:
                 code = message["status"]
                 names = {name for name, _ in message["headers"]}
                 stream = code == 200 and b"content-length" not in names
-                if ours:
-                    missing = [header for header in SECURITY if header[0] not in names]
-                    message = {**message, "headers": [*message["headers"], *missing]}
+                missing = [header for header in SECURITY if header[0] not in names]
+                message = {**message, "headers": [*message["headers"], *missing]}
                 sent.headers = message["headers"]
             await send(message)
 
         try:
             await self._dispatch(asked, scope, receive, noted)
         finally:
+            asking.reset(noting)
             route = asked.route or _route_of(scope, asked)
             taken = time.perf_counter() - started
             self.serving.traffic.answered(route, _method(asked.method), code, None if stream else taken)
@@ -120,13 +124,20 @@ class Application:
             keep(asked.validity, status=code, headers=sent.headers, body=body, route=route)
 
     async def _dispatch(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
+        ours = _first_segment(asked.path) not in _KUBERNETES
+        stream = asked.path == watch.ROUTE if ours else is_watch(asked)
         try:
-            self._check_host(asked)
-            asked.caller = await self._authenticated(scope, asked)
+            self._guards.check(asked, scope["raw_path"], ours=ours, stream=stream)
+            scope = await self._identified(asked, scope)
+            turn = nullcontext() if stream else self.serving.seats.turn(asked)
         except KubemirrorError as error:
             headers, body = render_error(problem_of(error), asked, self.serving.pages)
             await send_body(send, problem_of(error).code, headers, body)
             return
+        with turn:
+            await self._answer(asked, scope, receive, send)
+
+    async def _answer(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
         if _first_segment(asked.path) in _KUBERNETES:
             await self._kubernetes_http(asked, scope, receive, send)
             return
@@ -143,7 +154,7 @@ class Application:
             await self._kubernetes(scope, receive, send)
             return
         try:
-            seat = self.serving.seats.take(asked.client, _route_of(scope, asked), "kubernetes")
+            seat = self.serving.seats.take(asked.client, _route_of(scope, asked), "kubernetes", asked.caller)
         except StatusError as error:
             await send_body(send, error.code, [(b"content-type", b"application/json"), *error.headers], error.body)
             return
@@ -151,9 +162,6 @@ class Application:
             await self._kubernetes(scope, receive, send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._settings.access_log:
-            await self._upgrade(scope, receive, send)
-            return
         started = time.perf_counter()
         code = 500
 
@@ -164,31 +172,36 @@ class Application:
                     code = 101
                 case "websocket.http.response.start":
                     code = message["status"]
+                    names = {name for name, _ in message["headers"]}
+                    missing = [header for header in SECURITY if header[0] not in names]
+                    message = {**message, "headers": [*message["headers"], *missing]}
             await send(message)
 
-        try:
-            await self._upgrade(scope, receive, noted)
-        finally:
-            peer = asked_of(scope, self._settings).peer
-            access_log.told(peer, "GET", _target(scope), code, time.perf_counter() - started, lane="websocket")
-
-    async def _upgrade(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = asked_of(scope, self._settings)
-        asked.client = client_of(scope, self._settings)
+        asked.client, asked.site = client_of(scope, self._settings), _site_of(scope)
         scope = _rebased(scope, asked)
+        noting = asking.set(_asking(asked, scope, "websocket"))
         try:
-            self._check_host(asked)
-            problem = watch_socket.origin_problem(asked, self._settings.allow_origin)
-            if problem is not None:
-                raise problem
-            asked.caller = await self._authenticated(scope, asked)
+            await self._upgrade(asked, scope, receive, noted)
+        finally:
+            asking.reset(noting)
+            if self._settings.access_log:
+                taken = time.perf_counter() - started
+                access_log.told(asked.peer, "GET", _target(scope), code, taken, lane="websocket")
+
+    async def _upgrade(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            ours = _first_segment(asked.path) not in _KUBERNETES
+            self._guards.check(asked, scope["raw_path"], ours=ours, stream=True)
+            scope = await self._identified(asked, scope)
         except KubemirrorError as error:
             await receive()
             await send_status(problem_of(error), asked, scope, send)
             return
         if _first_segment(asked.path) in _KUBERNETES:
             try:
-                seat = self.serving.seats.take(asked.client, _route_of(scope, asked), "kubernetes-websocket")
+                route = _route_of(scope, asked)
+                seat = self.serving.seats.take(asked.client, route, "kubernetes-websocket", asked.caller)
             except StatusError as error:
                 await receive()
                 await send_status(error, asked, scope, send)
@@ -202,22 +215,42 @@ class Application:
             problem = StatusError(404, "NotFound", f"there is no WebSocket at {asked.path}: it is at /watch")
             await send_status(problem, asked, scope, send)
 
-    async def _authenticated(self, scope: Scope, asked: Asked) -> Any:
-        return await self._context.authenticator.authenticate(dict(scope["headers"]), asked.peer)
+    async def _identified(self, asked: Asked, scope: Scope) -> Scope:
+        """Find out who asks; the scope as handlers may see it: without the embed token, and within what it opens."""
+        asked.embed, query = without_embed(asked.query)
+        try:
+            asked.caller = await self._authenticated(scope, asked)
+        except UnauthenticatedError as error:
+            self._context.audit.unauthenticated(str(error))
+            raise
+        if not asked.embed:
+            return scope
+        asked.query = within(asked.caller.grant, asked.path, query)
+        return {**scope, "query_string": asked.query.encode("latin-1"), "headers": without_identity(scope["headers"])}
 
-    def _check_host(self, asked: Asked) -> None:
-        """A loopback bind answers to its own names only: DNS rebinding makes any page's name point here.
+    async def _authenticated(self, scope: Scope, asked: Asked) -> Caller:
+        if not asked.embed:
+            return await self._context.authenticator.authenticate(dict(scope["headers"]), asked.peer)
+        if self._context.grants is None:
+            raise UnauthenticatedError("embed tokens are not taken here: --embed-key-file says with which key")
+        if any(name.startswith("impersonate-") for name in asked.headers):
+            raise bad_request("an embed token speaks for one user: it goes with no impersonation")
+        return self._context.grants.caller(asked.embed, asyncio.get_running_loop().time())
 
-        Probes name the address they were told, so health paths answer to any.
-        """
-        if not self._loopback or asked.path in health.PATHS:
-            return
-        host = asked.headers.get("host", "")
-        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-        own = (self._settings.host, *self._settings.allow_host)
-        if not _LOOPBACK_HOSTS.fullmatch(host) and host not in own and name not in own:
-            shown = host[:100]
-            raise forbidden(f'Host "{shown}" is not answered on a loopback bind: allow it with --allow-host {shown}')
+
+def _site_of(scope: Scope) -> str:
+    """Sec-Fetch-Site, of what is no navigation: whoever is led here by a link reads a page, and is no page's script."""
+    told = {name: value for name, value in scope["headers"] if name.startswith(b"sec-fetch-")}
+    return "" if told.get(b"sec-fetch-mode") == b"navigate" else told.get(b"sec-fetch-site", b"").decode("latin-1")
+
+
+def _asking(asked: Asked, scope: Scope, transport: str) -> Asking:
+    sent = scope.get("extensions", {}).get("kubemirror.sent")
+    client = asked.client or (asked.peer[0] if asked.peer else "")
+    facts = Asking(client=client, transport=transport, method=asked.method, path=asked.path)
+    if sent is not None:
+        facts.sent = sent
+    return facts
 
 
 def _target(scope: Scope) -> str:

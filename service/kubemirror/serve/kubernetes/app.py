@@ -80,6 +80,8 @@ class _Stream:
 
     asked: Asked
     target: Target
+    caller: Caller
+    attributes: ResourceAttributes
     listed: bool = False
 
 
@@ -151,13 +153,18 @@ class KubernetesApp:
                 await output.end()
                 return
             listener = asyncio.create_task(output.listen(watch.wake), name="watch client")
+            audited = self._context.audit.opened(stream.caller, [stream.attributes], str(asked.resource_version or ""))
+            ended = "ended"
             try:
                 await watch.run(output)
+                ended = "left" if output.gone else "failed" if watch.failed else "ended"
                 await output.end()
             except SlowReaderError:
+                ended = "slow"
                 log.info("watch.slow_reader_cut_off", resource=asked.resource.name)
                 output.abort()
             finally:
+                audited.closed(ended)
                 listener.cancel()
                 with suppress(asyncio.CancelledError):
                     await listener
@@ -167,7 +174,7 @@ class KubernetesApp:
     # -- routes ------------------------------------------------------------------------------------------
 
     async def _answer(self, request: Request, receive: Receive) -> tuple[Answer | _Stream, Accepted]:
-        caller = await self._context.authenticator.authenticate(request.headers, request.peer)
+        caller = request.caller or await self._context.authenticator.authenticate(request.headers, request.peer)
         if any(name.startswith(b"impersonate-") for name in request.headers):
             raise status.forbidden("impersonation is not supported by this read-only mirror")
         path = parse_path(request.raw_path)
@@ -334,7 +341,7 @@ class KubernetesApp:
             decision=decision,
             ask_again=ask_again,
         )
-        return _Stream(asked, target, listed=_list_transform(request))
+        return _Stream(asked, target, caller, attributes, listed=_list_transform(request))
 
     async def _review(
         self, request: Request, caller: Caller, path: ResourcePath, kind: str, receive: Receive
