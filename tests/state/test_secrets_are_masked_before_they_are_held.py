@@ -199,6 +199,30 @@ def test_all_masks_every_value_of_env_args_config_maps_and_annotations() -> None
     assert files["data"] == {"a": "[redacted: 1 bytes]"}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"env":[{"name":"DB_PASSWORD","value":"hunter2"}]}',
+        '{\\"name\\": \\"DB_PASSWORD\\", \\"value\\": \\"hunter2\\"}',
+        "env:\n- name: DB_PASSWORD\n  value: hunter2\n- name: X\n",
+        '{"dbPassword": "hunter2"}',
+        '{\\"dbPassword\\": \\"hunter2\\"}',
+        "DB_PASSWORD='hunter2'",
+    ],
+)
+def test_an_object_within_a_text_is_masked_too(text: str) -> None:
+    """As annotations and files hold them."""
+    masked = held({"metadata": {"name": "a", "annotations": {"note": text}}})["metadata"]["annotations"]["note"]
+
+    assert masked == text.replace("hunter2", HIDDEN)
+
+
+def test_the_last_applied_annotation_is_not_kept_where_values_are_masked() -> None:
+    kept = redaction_of(Settings(access=Access.OPEN, keep_last_applied=True))
+
+    assert not kept.keep_last_applied
+
+
 def test_further_names_may_be_given() -> None:
     app = contained(container(env=[{"name": "BILLING_PIN", "value": "1234"}]), redaction=Masking(names=("*_pin",)))
 

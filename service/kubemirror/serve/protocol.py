@@ -451,4 +451,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             certificate = certificate_of(self.transport.get_extra_info("ssl_object"))
             if certificate is not None:
                 extensions["kubemirror.client_certificate"] = certificate
+        asgi = self.app
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await asgi(scope, receive, send)
+            if self.initial_response is not None:
+                self.handshake_complete = True  # refused with an answer: uvicorn would log each one as an error
+
+        self.app = app
         await super().run_asgi()

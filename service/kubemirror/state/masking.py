@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from kubemirror.settings import Redact, Settings
-from kubemirror.state.redact import Cut
+from kubemirror.state.redact import LAST_APPLIED, Cut
 from kubemirror.state.secrets import HIDDEN, HIDDEN_BYTES, field_named, hidden, named
 
 # A file of this size in a ConfigMap is a program's whole configuration: nobody can tell what is in it.
@@ -93,10 +93,10 @@ class Masking(Cut):
 
 def redaction_of(settings: Settings) -> Cut:
     """What the settings say is cut and masked."""
-    kept = settings.keep_managed_fields, settings.keep_last_applied
     if settings.redaction is Redact.NONE:
-        return Cut(*kept)
-    return Masking(*kept, redact=settings.redaction, names=settings.redact_name)
+        return Cut(settings.keep_managed_fields, settings.keep_last_applied)
+    # The last-applied annotation is the object once more, as a text: no setting keeps that beside masked values.
+    return Masking(settings.keep_managed_fields, redact=settings.redaction, names=settings.redact_name)
 
 
 class _Fields(dict[str, int]):
@@ -260,7 +260,7 @@ class _Walk:
                 continue
             prefix, _, last = name.rpartition("/")
             own = prefix.endswith(_KUBERNETES)
-            if (self._everything and not own) or self._named(last):
+            if (self._everything and not own) or name == LAST_APPLIED or self._named(last):
                 self._hide(annotations, name, value)
             else:
                 self._text(annotations, name, value)

@@ -50,6 +50,11 @@ _ASSIGNED = re.compile(
     rf"|[\"'][\w.-]{{0,64}}(?:{_WORD})\\?[\"'][ \t]*:[ \t]*)"
     r"(?:\\?\"(?P<double>(?:[^\"\\]|\\[^\"])+)|'(?P<single>[^']+)|(?P<bare>[^\s\"',;&}\]\\]+))"
 )
+# {"name": "DB_PASSWORD", "value": …} in a text: an object within an annotation, a manifest within a ConfigMap.
+_PAIR = re.compile(
+    rf"(?im)name\\*[\"']?[ \t]*:[ \t]*\\*[\"']?[\w.-]{{0,64}}(?:{_WORD})[\w.-]{{0,64}}\\*[\"']?\s*,?\s*"
+    rf"\\*[\"']?value\\*[\"']?[ \t]*:[ \t]*\\*[\"']?(?P<bare>[^\"'\\\n,}}]+)"
+)
 _STEMS = ("pass", "pwd", "secret", "token", "key", "cred", "cookie", "dsn", "connection", "client-c", "certificate-a")
 
 
@@ -67,12 +72,16 @@ def field_named(name: str) -> bool:
 def hidden(text: str, found: list[str]) -> str:
     """``text`` without the secrets in it, which are added to ``found``; the very same object where there are none."""
     # In prose no word is as long as a token; finding the longest costs a tenth of looking for the forms.
-    if len(text) >= LEAST_FORM and len(max(text.split(), key=len, default="")) >= LEAST_FORM and _FORMS.search(text):
+    wordy = len(text) >= LEAST_FORM and len(max(text.split(), key=len, default="")) >= LEAST_FORM
+    if (wordy or "-----BEGIN" in text) and _FORMS.search(text) is not None:
         text = _FORMS.sub(lambda match: _form(match, found), text)
     if "=" in text or ":" in text:
         low = text.lower()
-        if any(stem in low for stem in _STEMS) and _ASSIGNED.search(text) is not None:
-            text = _ASSIGNED.sub(lambda match: _assigned(match, found), text)
+        if any(stem in low for stem in _STEMS):
+            if _ASSIGNED.search(text) is not None:
+                text = _ASSIGNED.sub(lambda match: _assigned(match, found), text)
+            if "value" in low and _PAIR.search(text) is not None:
+                text = _PAIR.sub(lambda match: _replaced(match, "bare", found), text)
     return text
 
 
@@ -88,9 +97,11 @@ def _form(match: re.Match[str], found: list[str]) -> str:
 
 
 def _assigned(match: re.Match[str], found: list[str]) -> str:
-    whole = match.group()
-    group = "double" if match["double"] else "single" if match["single"] else "bare"
-    value = match[group]
+    return _replaced(match, "double" if match["double"] else "single" if match["single"] else "bare", found)
+
+
+def _replaced(match: re.Match[str], group: str, found: list[str]) -> str:
+    whole, value = match.group(), match[group]
     # A reference to where it is (a variable, a template) tells nothing; what is hidden already stays.
     if value.startswith(("$", "{{", HIDDEN)) or value in ("|", ">", "|-", ">-", "null", "true", "false", HIDDEN_BYTES):
         return whole
