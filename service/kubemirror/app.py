@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import sys
 import time
 from collections.abc import Callable, Coroutine
@@ -20,9 +21,11 @@ from typing import Any
 import structlog
 import uvloop
 
+from kubemirror.access import modes
 from kubemirror.errors import ConfigError
 from kubemirror.heap import give_large_buffers_back
 from kubemirror.kube.connection import Connection
+from kubemirror.kube.kubeconfig import is_pod
 from kubemirror.kube.mirror import Mirror
 from kubemirror.kube.upstream import ApiServer
 from kubemirror.log import Logging
@@ -42,6 +45,7 @@ log = structlog.get_logger()
 
 def serve(settings: Settings) -> int:
     """Mirror and serve until told to stop; the exit code. Raises ConfigError for what cannot work."""
+    settings = with_access(settings)
     check(settings)
     give_large_buffers_back()
     sys.setrecursionlimit(max(sys.getrecursionlimit(), NESTED))
@@ -68,11 +72,20 @@ def check(settings: Settings) -> None:
         )
     if settings.redact is Redact.NONE and settings.access not in (None, Access.LOCAL) and not settings.unredacted:
         raise ConfigError(f"--redact none with --access {settings.access} shows passwords to others: say --unredacted")
-    if settings.access is not Access.OPEN and not settings.on_loopback:
+    if settings.access in (None, Access.LOCAL) and not settings.on_loopback:
         raise ConfigError(
             f"--host {settings.host} can be reached by others, and everyone could read everything: "
-            "say so with --access open, or listen on 127.0.0.1"
+            "have the API server decide with --access delegated, say so with --access open, or listen on 127.0.0.1"
         )
+    modes.check(settings)
+
+
+def with_access(settings: Settings) -> Settings:
+    """The same with a mode of access: in a cluster its API server decides who is answered."""
+    if settings.access is not None:
+        return settings
+    inside = not settings.demo and settings.kubeconfig is None and settings.context is None and is_pod(os.environ)
+    return settings.model_copy(update={"access": Access.DELEGATED if inside else Access.LOCAL})
 
 
 def redaction_told(settings: Settings) -> None:
@@ -102,6 +115,12 @@ async def run(settings: Settings) -> None:
         mirror = Mirror(connection, settings, catalog, time.monotonic)
         upstream = ApiServer(connection, mirror)
         stack.push_async_callback(upstream.close)
+        reviews = upstream
+        if settings.review_server is not None:
+            reviewing = await Connection.open(kubeconfig=settings.review_server, context=None)
+            stack.push_async_callback(reviewing.close)
+            reviews = ApiServer(reviewing, mirror)
+            stack.push_async_callback(reviews.close)
         parts["mirror"] = mirror.run
         tasks = {name: asyncio.create_task(part(), name=name) for name, part in parts.items()}
         stack.push_async_callback(cancelled, tasks)
@@ -109,7 +128,7 @@ async def run(settings: Settings) -> None:
         await asyncio.to_thread(import_module, "kubemirror.front")
         from kubemirror.front import answer
 
-        await answer(settings, catalog, upstream, tasks)
+        await answer(settings, catalog, upstream, reviews, tasks)
         log.info("stopped")
 
 

@@ -13,8 +13,8 @@ import time
 import structlog
 
 from kubemirror.access.audit import Audit, Audited
-from kubemirror.access.authorizer import AllowAll, NobodyInParticular
 from kubemirror.access.grants import Granted, Grants, KeyFile
+from kubemirror.access.modes import mode_of
 from kubemirror.errors import ConfigError
 from kubemirror.log import Lines
 from kubemirror.serve.application import application
@@ -25,7 +25,7 @@ from kubemirror.serve.pressure import Pressure
 from kubemirror.serve.server import Server, listen, url_of
 from kubemirror.settings import Access, Settings
 from kubemirror.state.catalog import Catalog
-from kubemirror.state.upstream import Upstream
+from kubemirror.state.upstream import Reviews, Upstream
 
 # A sync that takes longer than this is not one that waits for objects.
 SYNC_WITHOUT_COLLECTION_SECONDS = 120.0
@@ -34,9 +34,17 @@ log = structlog.get_logger()
 
 
 async def answer(
-    settings: Settings, catalog: Catalog, upstream: Upstream, tasks: dict[str, asyncio.Task[None]]
+    settings: Settings,
+    catalog: Catalog,
+    upstream: Upstream,
+    reviews: Reviews,
+    tasks: dict[str, asyncio.Task[None]],
 ) -> None:
-    """Listen and serve until stopped, beside ``tasks``, which must not end; raises what one of them raises."""
+    """Listen and serve until stopped, beside ``tasks``, which must not end; raises what one of them raises.
+
+    reviews: where access is reviewed, which is ``upstream`` unless that is a mirror itself.
+    """
+    mode = mode_of(settings, reviews, catalog, wall=time.time)
     certificate = certificate_of(settings)
     tls = certificate.context if certificate is not None else None
     listening = listen(settings.host, settings.port)
@@ -48,14 +56,19 @@ async def answer(
         if certificate is not None:
             tasks["certificate"] = asyncio.create_task(certificate.run(), name="certificate")
             log.info("tls.serving", **certificate.told)
-        if settings.access is Access.OPEN:
-            log.warning("access.open", host=settings.host, meaning="whoever can reach this address may read everything")
+        told = log.warning if mode.access is Access.OPEN else log.info
+        told(f"access.{mode.access}", host=settings.host, meaning=mode.meaning)
+        if mode.run is not None:
+            tasks["access"] = asyncio.create_task(mode.run(), name="access")
+            if tls is None and not settings.on_loopback:
+                log.warning("access.plaintext", meaning="tokens can be read on the way: --tls-cert, or TLS in front")
         lines = lines_of(settings)
         audit = Audit(lines.write if lines is not None else None, wall=time.time)
         context = Context(
             catalog=catalog,
-            authorizer=Audited(Granted(AllowAll()), audit),
-            authenticator=NobodyInParticular(),
+            authorizer=Audited(Granted(mode.authorizer), audit),
+            authenticator=mode.authenticator,
+            sign_in=mode.sign_in,
             upstream=upstream,
             settings=settings,
             clock=time.monotonic,
@@ -71,6 +84,7 @@ async def answer(
         await live(context, server, tasks)
     finally:
         listening.close()
+        await mode.close()
         if lines is not None:
             lines.close()
 

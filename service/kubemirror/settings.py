@@ -31,7 +31,9 @@ class Access(StrEnum):
     """Who is answered."""
 
     LOCAL = "local"  # loopback only: whoever can reach the port may read
-    OPEN = "open"  # anyone who can reach the port may read: said explicitly, or not at all
+    DELEGATED = "delegated"  # the API server says who a token is from, and what that user may see
+    PROXY = "proxy"  # a front proxy says who asks, and the API server what that user may see
+    OPEN = "open"  # anyone who can reach the port may read what is listed: said explicitly, or not at all
 
 
 class Redact(StrEnum):
@@ -115,7 +117,52 @@ class Settings(BaseSettings):
     # -- how it is served -------------------------------------------------------------------------
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
-    access: Access | None = Field(None, description="Who is answered: local (default; loopback bind only) or open.")
+    access: Access | None = Field(
+        None,
+        description="Who is answered: local (loopback bind only; default outside a cluster), delegated (default in one:"
+        " by TokenReview and SubjectAccessReview), proxy (a proxy names the user), open (all may read what is listed).",
+    )
+    token_audience: Names = Field(
+        (),
+        description="delegated: an audience that tokens must be meant for (repeatable); default: the API server's own.",
+    )
+    review_server: Path | None = Field(
+        None,
+        description="delegated, proxy: kubeconfig of the API server that reviews access, where another one is mirrored"
+        " (a mirror that follows a mirror).",
+    )
+    recheck_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="Mean time between reviews of an open stream's access, jittered by a tenth: with a review's 10 s at"
+        " most, access that was withdrawn ends it within 45 s.",
+    )
+    outage_seconds: float = Field(
+        300.0,
+        ge=0,
+        description="While access cannot be reviewed new requests are refused, and open streams go on for this long at"
+        " most since it was last confirmed.",
+    )
+    client_ca: Path | None = Field(
+        None, description="Certificates of whoever signs clients' certificates, the front proxy's in proxy mode."
+    )
+    proxy_name: Names = Field(
+        (),
+        description="proxy: common name of the front proxy's client certificate (repeatable); default: any that"
+        " --client-ca has signed.",
+    )
+    proxy_secret_file: Path | None = Field(
+        None,
+        description="proxy: file with a secret of 32 bytes or more, which the proxy sends as Kubemirror-Proxy-Secret.",
+    )
+    open_resource: Resources = Field(
+        (), description="open: a resource that everyone may read (repeatable); Secrets never are."
+    )
+    session_key_file: Path | None = Field(
+        None,
+        description="delegated: file with a secret of at least 32 bytes that seals browsers' sessions, the same for all"
+        " replicas; default: one of this process' own.",
+    )
     root_path: str = Field("", description="Base path under which a proxy serves this.")
     trusted_proxies: Names = Field(
         ("127.0.0.1", "::1"),
@@ -143,10 +190,6 @@ class Settings(BaseSettings):
     )
     tls_cert: Path | None = Field(None, description="Certificate chain to serve with; read again when it changes.")
     tls_key: Path | None = Field(None, description="Its private key.")
-    client_ca: Path | None = Field(
-        None,
-        description="Issuers of client certificates, which are then asked for and verified; read again as the rest.",
-    )
     tls_self_signed: bool = Field(
         False,
         description="Serve with a certificate of the mirror's own making, kept in --tls-cert and --tls-key if given.",

@@ -40,7 +40,7 @@ class OnlyShop:
         self.asked: list[ResourceAttributes | PathAttributes] = []
 
     async def authorize(
-        self, caller: Caller, attributes: ResourceAttributes | PathAttributes, *, partial: bool = False
+        self, caller: Caller, attributes: ResourceAttributes | PathAttributes, **options: object
     ) -> Decision:
         self.asked.append(attributes)
         if isinstance(attributes, ResourceAttributes) and attributes.namespace == "shop":

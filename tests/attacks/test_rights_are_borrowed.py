@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from kubemirror.access.authorizer import (
     ResourceAttributes,
 )
 from kubemirror.access.grants import Granted, Grants, issued
+from kubemirror.access.presented import Presented
 from kubemirror.app import check
 from kubemirror.errors import ConfigError, UnauthenticatedError
 from kubemirror.settings import Settings
@@ -38,8 +39,8 @@ NOW = 1_800_000_000.0
 class Tokens:
     """A bearer token is its user's name."""
 
-    async def authenticate(self, headers: Mapping[bytes, bytes], peer: tuple[str, int] | None) -> Caller:
-        given = headers.get(b"authorization", b"").decode()
+    async def authenticate(self, presented: Presented) -> Caller:
+        given = presented.get(b"authorization").decode()
         if not given:
             return ANONYMOUS
         if given == "Bearer wrong":
@@ -54,7 +55,7 @@ class PerUser:
         self.asked: list[tuple[Caller, ResourceAttributes | PathAttributes]] = []
 
     async def authorize(
-        self, caller: Caller, attributes: ResourceAttributes | PathAttributes, *, partial: bool = False
+        self, caller: Caller, attributes: ResourceAttributes | PathAttributes, **options: object
     ) -> Decision:
         self.asked.append((caller, attributes))
         if caller.user == "root":

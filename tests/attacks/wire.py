@@ -52,7 +52,7 @@ class Wire:
         async with asyncio.timeout(seconds):
             try:
                 return await self.reader.read()
-            except ConnectionResetError:
+            except (BrokenPipeError, ConnectionResetError):
                 return b""
 
 

@@ -17,6 +17,7 @@ import orjson
 from kubemirror.access.authorizer import (
     Authorizer,
     Caller,
+    Candidates,
     Decision,
     Deny,
     PathAttributes,
@@ -135,8 +136,15 @@ class Audited:
         self._authorizer = authorizer
         self._audit = audit
 
-    async def authorize(self, caller: Caller, attributes: Attributes, *, partial: bool = False) -> Decision:
-        decision = await self._authorizer.authorize(caller, attributes, partial=partial)
+    async def authorize(
+        self,
+        caller: Caller,
+        attributes: Attributes,
+        *,
+        partial: Candidates | None = None,
+        held: Decision | None = None,
+    ) -> Decision:
+        decision = await self._authorizer.authorize(caller, attributes, partial=partial, held=held)
         if isinstance(decision, Deny):
             self._audit.denied(caller, attributes, decision.reason)
         return decision

@@ -7,11 +7,13 @@ as ever), less all that it does not name. A cluster's token in a URL would be wo
 
 from __future__ import annotations
 
+import asyncio
 import binascii
 import hmac
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from time import time
@@ -25,6 +27,7 @@ from kubemirror.access.authorizer import (
     AllowNamespaces,
     Authorizer,
     Caller,
+    Candidates,
     Decision,
     Deny,
     Grant,
@@ -143,20 +146,26 @@ class Granted:
         self._authorizer = authorizer
 
     async def authorize(
-        self, caller: Caller, attributes: ResourceAttributes | PathAttributes, *, partial: bool = False
+        self,
+        caller: Caller,
+        attributes: ResourceAttributes | PathAttributes,
+        *,
+        partial: Candidates | None = None,
+        held: Decision | None = None,
     ) -> Decision:
         grant = caller.grant
         if grant is None:
-            return await self._authorizer.authorize(caller, attributes, partial=partial)
+            return await self._authorizer.authorize(caller, attributes, partial=partial, held=held)
         beyond = _beyond(grant, attributes)
+        if asyncio.get_running_loop().time() >= caller.until:
+            beyond = "the embed token has expired"
         if beyond:
             return Deny(beyond)
-        decision = await self._authorizer.authorize(caller, attributes, partial=partial)
-        match decision:
-            case Allow(until):
-                return Allow(min(until, caller.until))
-            case AllowNamespaces(namespaces, until):
-                return AllowNamespaces(namespaces, min(until, caller.until))
+        # As the user, so that its reviews are shared with whatever else that user does.
+        user = replace(caller, grant=None)
+        decision = await self._authorizer.authorize(user, attributes, partial=partial, held=held)
+        if isinstance(decision, Allow | AllowNamespaces):
+            return replace(decision, until=min(decision.until, caller.until))
         return decision
 
 

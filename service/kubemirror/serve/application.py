@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -23,7 +24,9 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 from kubemirror.access.audit import Asking, asking
-from kubemirror.access.authorizer import Caller
+from kubemirror.access.authorizer import ANONYMOUS
+from kubemirror.access.presented import Presented
+from kubemirror.access.reviewed import SIGN_IN, open_to_all
 from kubemirror.errors import KubemirrorError, UnauthenticatedError
 from kubemirror.serve import (
     access_log,
@@ -33,6 +36,7 @@ from kubemirror.serve import (
     overview,
     refresh,
     resources,
+    sign_in,
     static,
     status_page,
     versions,
@@ -43,6 +47,7 @@ from kubemirror.serve.asked import Asked, asked_of, client_of
 from kubemirror.serve.context import Context
 from kubemirror.serve.embed import within, without_identity
 from kubemirror.serve.guards import Guards
+from kubemirror.serve.kubernetes import websocket
 from kubemirror.serve.kubernetes.app import kubernetes_app
 from kubemirror.serve.paths import without_embed
 from kubemirror.serve.problems import problem_of, unknown_path
@@ -128,11 +133,14 @@ class Application:
         stream = asked.path == watch.ROUTE if ours else is_watch(asked)
         try:
             self._guards.check(asked, scope["raw_path"], ours=ours, stream=stream)
-            scope = await self._identified(asked, scope)
+            scope = await self._identified(asked, scope, scope["headers"])
             turn = nullcontext() if stream else self.serving.seats.turn(asked)
         except KubemirrorError as error:
-            headers, body = render_error(problem_of(error), asked, self.serving.pages)
-            await send_body(send, problem_of(error).code, headers, body)
+            problem = problem_of(error)
+            if not asked.embed:
+                problem = sign_in.instead(problem, asked, self._context)
+            headers, body = render_error(problem, asked, self.serving.pages)
+            await send_body(send, problem.code, headers, body)
             return
         with turn:
             await self._answer(asked, scope, receive, send)
@@ -193,7 +201,7 @@ class Application:
         try:
             ours = _first_segment(asked.path) not in _KUBERNETES
             self._guards.check(asked, scope["raw_path"], ours=ours, stream=True)
-            scope = await self._identified(asked, scope)
+            scope = await self._identified(asked, scope, websocket.with_bearer_token(scope))
         except KubemirrorError as error:
             await receive()
             await send_status(problem_of(error), asked, scope, send)
@@ -215,27 +223,48 @@ class Application:
             problem = StatusError(404, "NotFound", f"there is no WebSocket at {asked.path}: it is at /watch")
             await send_status(problem, asked, scope, send)
 
-    async def _identified(self, asked: Asked, scope: Scope) -> Scope:
-        """Find out who asks; the scope as handlers may see it: without the embed token, and within what it opens."""
+    async def _identified(self, asked: Asked, scope: Scope, headers: Sequence[tuple[bytes, bytes]]) -> Scope:
+        """Find out who asks; the scope as handlers may see it: without the embed token, and within what it opens.
+
+        headers: with the token of an upgrade in its usual place.
+        """
         asked.embed, query = without_embed(asked.query)
         try:
-            asked.caller = await self._authenticated(scope, asked)
+            if not asked.embed:
+                await self._authenticate(asked, headers)
+                return scope
+            self._take_embed(asked, query)
         except UnauthenticatedError as error:
             self._context.audit.unauthenticated(str(error))
             raise
-        if not asked.embed:
-            return scope
-        asked.query = within(asked.caller.grant, asked.path, query)
         return {**scope, "query_string": asked.query.encode("latin-1"), "headers": without_identity(scope["headers"])}
 
-    async def _authenticated(self, scope: Scope, asked: Asked) -> Caller:
-        if not asked.embed:
-            return await self._context.authenticator.authenticate(dict(scope["headers"]), asked.peer)
-        if self._context.grants is None:
+    def _take_embed(self, asked: Asked, query: str) -> None:
+        grants = self._context.grants
+        if grants is None:
             raise UnauthenticatedError("embed tokens are not taken here: --embed-key-file says with which key")
         if any(name.startswith("impersonate-") for name in asked.headers):
             raise bad_request("an embed token speaks for one user: it goes with no impersonation")
-        return self._context.grants.caller(asked.embed, asyncio.get_running_loop().time())
+        asked.caller = grants.caller(asked.embed, asyncio.get_running_loop().time())
+        asked.query = within(asked.caller.grant, asked.path, query)
+
+    async def _authenticate(self, asked: Asked, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Find out who asks. Health is told to anyone, whatever they come with and whoever can be asked about it."""
+        if open_to_all(asked.path) and asked.path != SIGN_IN:
+            return
+        presented = Presented(headers, asked.peer, asked.certificate, secure=asked.scheme == "https")
+        try:
+            asked.caller = await self._context.authenticator.authenticate(presented)
+            signs_in = self._context.sign_in is not None and not presented.bearer_token
+            asked.session = signs_in and asked.caller.user != ANONYMOUS.user
+        except KubemirrorError as error:
+            if asked.path == SIGN_IN:
+                return  # whoever signs in need not be anyone yet
+            if _first_segment(asked.path) not in _KUBERNETES:
+                raise
+            asked.refused = error  # said there, in upstream's form
+            if isinstance(error, UnauthenticatedError):
+                self._context.audit.unauthenticated(str(error))
 
 
 def _site_of(scope: Scope) -> str:
@@ -279,7 +308,19 @@ def site(serving: Serving) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for room in (versions, watch, resources, overview, health, status_page, refresh, metrics, contract, static):
+    for room in (
+        versions,
+        watch,
+        resources,
+        overview,
+        health,
+        status_page,
+        refresh,
+        metrics,
+        contract,
+        sign_in,
+        static,
+    ):
         app.include_router(room.routes(serving))
 
     async def own(request: Request, error: Exception) -> Response:
@@ -307,7 +348,9 @@ def site(serving: Serving) -> FastAPI:
         return _error(StatusError(500, "InternalError", "an error of the mirror's own: its log tells more"), request)
 
     def _error(problem: StatusError, request: Request) -> Response:
-        headers, body = render_error(problem, request.scope["kubemirror.asked"], serving.pages)
+        asked = request.scope["kubemirror.asked"]
+        problem = sign_in.instead(problem, asked, serving.context)
+        headers, body = render_error(problem, asked, serving.pages)
         response = Response(body, status_code=problem.code)
         response.raw_headers = [(b"content-length", b"%d" % len(body)), *headers]
         return response

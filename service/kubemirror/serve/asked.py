@@ -15,6 +15,7 @@ from typing import Any
 
 from kubemirror.access.authorizer import ANONYMOUS, Caller
 from kubemirror.access.client_certificate import ClientCertificate
+from kubemirror.errors import KubemirrorError
 from kubemirror.serve.answers import Validity
 from kubemirror.serve.variant import TERMINALS, trusted
 from kubemirror.settings import Settings
@@ -40,6 +41,8 @@ class Asked:
     site: str = ""  # Sec-Fetch-Site: decides whether a stream opens, and never what an answer says
     embed: str = ""  # the embed token that it came with; ``query`` is without it
     caller: Caller = ANONYMOUS
+    refused: KubemirrorError | None = None  # why nobody is known to ask, where the API server's own paths say so
+    session: bool = False  # who asks has signed in with a browser: pages show as whom
     route: str = ""  # template of the route that answered; for metrics
     validity: Validity | None = None  # of the answer, where it may be given again as it is
 
@@ -65,9 +68,17 @@ class Asked:
     @property
     def variant(self) -> Hashable:
         """Everything a finished answer of our own routes depends on, once the caller is known (see variant.py)."""
-        caller = self.caller
-        identity = (caller.user, caller.uid, caller.groups, tuple(sorted(caller.extra.items())), self.embed)
-        return (self.path, self.query, self.accept, self.terminal, self.base, self.origin, identity)
+        return (
+            self.path,
+            self.query,
+            self.accept,
+            self.terminal,
+            self.base,
+            self.origin,
+            self.session,
+            self.embed,
+            self.caller.identity,
+        )
 
 
 def asked_of(scope: Mapping[str, Any], settings: Settings) -> Asked:

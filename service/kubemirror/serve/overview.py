@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from kubemirror.access.authorizer import Allow, AllowNamespaces, ResourceAttributes
+from kubemirror.access.authorizer import Allow, AllowNamespaces, Budget
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.health import readiness
-from kubemirror.serve.reading import Freshness, freshness, require_path
+from kubemirror.serve.reading import Freshness, freshness, may_list, require_path
 from kubemirror.serve.rendering import PAGE
 from kubemirror.serve.routes import get
 from kubemirror.serve.serving import AskedHere, Serving
@@ -32,10 +32,9 @@ async def rows(serving: Serving, asked: Asked) -> list[Row]:
     """The resources that the caller may list."""
     context = serving.context
     shown: list[Row] = []
+    budget = Budget()
     for entry in list(context.catalog):
-        resource = entry.resource
-        attributes = ResourceAttributes("list", resource.group, resource.version, resource.plural)
-        decision = await context.authorizer.authorize(asked.caller, attributes, partial=True)
+        decision = await may_list(context, asked.caller, entry, budget)
         if not isinstance(decision, Allow | AllowNamespaces) or not entry.stores:
             continue
         stores = list(entry.stores.values())

@@ -349,6 +349,7 @@ def _page(
         resource=resource,
         state=reading.freshness(context.clock()),
         missing=reading.missing,
+        confined=reading.confined,
         namespaces=_namespaces(reading),
         asked_for=asked_for,
         columns=columns,

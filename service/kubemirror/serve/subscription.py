@@ -25,9 +25,9 @@ from kubemirror.serve.forms import As, carried, key
 from kubemirror.serve.frame import Frame, batched
 from kubemirror.serve.life import Life
 from kubemirror.serve.problems import problem_of
-from kubemirror.serve.reading import freshness
+from kubemirror.serve.reading import Reading, freshness
 from kubemirror.serve.sharing import Audience, Sharing, Wire
-from kubemirror.serve.source import Holds, Source, Told
+from kubemirror.serve.source import Holds, Source, Told, sources_of
 from kubemirror.serve.status import StatusError
 from kubemirror.serve.waiting import fresh, resumable
 from kubemirror.state.events import Phase
@@ -43,6 +43,8 @@ _TURN = 2000
 _INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
 
 _TYPES = {kind: kind.value.encode() for kind in ChangeType}
+
+_ENDS = {401: "forbidden", 403: "forbidden", 404: "gone", 410: "expired", 503: "shutdown"}
 
 
 def _nobody(types: Iterable[str]) -> None:
@@ -80,10 +82,11 @@ class Subscription:
         *,
         id: str = "0",  # noqa: A002 - its name on the wire
         until: float = inf,
-        ask_again: Callable[[], Awaitable[float]] | None = None,
+        ask_again: Callable[[Sequence[Reading]], Awaitable[tuple[float, list[Reading]]]] | None = None,
         sharing: Sharing | None = None,
     ) -> None:
-        """life: the connection's. ask_again: asks the Authorizer at ``until``; the new until, or raises StatusError.
+        """life: the connection's. ask_again: asks the Authorizer at ``until``, what is read now being given; until when
+        and what may be read from now on, at least as much; or raises what ends this.
 
         sharing: of what others hear alike, once ``at_rest_through`` says where it may be written.
         """
@@ -105,6 +108,7 @@ class Subscription:
         self._initial_of: Source | None = None  # whose objects are being told
         self._cursor: dict[str, int] = {}
         self._beat_at = 0.0
+        self._gained: list[Reading] = []  # more may be read from now on, once what is behind has been told
         self._failure: tuple[KubemirrorError, Source] | None = None
         self._sharing = sharing
         self._wire: Wire | None = None
@@ -120,6 +124,11 @@ class Subscription:
     def resources(self) -> list[str]:
         """Names of what is told."""
         return list(dict.fromkeys(source.reading.name for source in self._sources))
+
+    @property
+    def confined(self) -> bool:
+        """Whether its reader may not see all namespaces."""
+        return any(source.reading.confined for source in self._sources)
 
     # -- opening --------------------------------------------------------------------------------------
 
@@ -214,12 +223,19 @@ class Subscription:
             # Only its end makes a snapshot worth anything: it is cut short by nothing but the process' own end.
             if now >= self._life.ends and (self._initial is None or self._life.reason == "shutdown"):
                 return self._goodbye()
-            if now >= self._until and not await self._still_allowed():
-                return [self._failed(self._refusal)]
+            if now >= self._until:
+                refusal = await self._still_allowed()
+                if refusal is not None:
+                    return [self._failed(refusal)]
             frames = self._ready()
             if frames or self.ended:
                 return frames
-            if self._initial is not None or self._failure is not None or any(each.behind for each in self._sources):
+            if (
+                self._initial is not None
+                or self._failure is not None
+                or self._gained
+                or any(each.behind for each in self._sources)
+            ):
                 await asyncio.sleep(0)  # nothing of it was selected so far: others first
                 continue
             self._woken.clear()
@@ -267,6 +283,9 @@ class Subscription:
                 source.gap = None
                 self._cursor[source.name] = source.cursor
                 frames.append(self._bookmark(source, self._written()))
+        if self._gained and not any(each.behind for each in self._sources):
+            self._admit()
+            return frames
         if self._loop.time() + CLOCK_SLACK_SECONDS >= self._beat_at:
             self._plan_beat()
             self._mark_cursor()
@@ -297,14 +316,7 @@ class Subscription:
         for source in sources:
             self._initial_of = source
             yield from self._vanished(source)
-            for count, held in enumerate(source.objects, start=1):
-                if source.shows(held):
-                    kind = ChangeType.MODIFIED if (held.namespace, held.name) in source.holds else ChangeType.ADDED
-                    yield Frame((kind.value,), self._event(kind, self._carry(held), ""))
-                if count % _TURN == 0:
-                    source.require_kept()
-                    yield None
-            source.objects, source.holds = iter(()), {}
+            yield from self._shown_frames(source)
         for source in sources:
             self._initial_of = source
             source.require_kept()
@@ -314,6 +326,17 @@ class Subscription:
         for source in others:
             yield self._bookmark(source, "")
         yield self._bookmark(final, cursor, annotations=_INITIAL_EVENTS_END)
+
+    def _shown_frames(self, source: Source) -> Iterator[Frame | None]:
+        self._initial_of = source
+        for count, held in enumerate(source.objects, start=1):
+            if source.shows(held):
+                kind = ChangeType.MODIFIED if (held.namespace, held.name) in source.holds else ChangeType.ADDED
+                yield Frame((kind.value,), self._event(kind, self._carry(held), ""))
+            if count % _TURN == 0:
+                source.require_kept()
+                yield None
+        source.objects, source.holds = iter(()), {}
 
     def _vanished(self, source: Source) -> Iterator[Frame]:
         """DELETED for what the reader names and is not there any more, or is another object of the same name."""
@@ -498,7 +521,7 @@ class Subscription:
 
     def _failed(self, error: StatusError) -> Frame:
         expired = error.code == 410
-        self.ended = {403: "forbidden", 404: "gone", 410: "expired", 503: "shutdown"}.get(error.code, "error")
+        self.ended = _ENDS.get(error.code, "error")
         cursor = "" if expired or self._initial is not None else self._written()
         end = b',"resourceVersion":"%s"}' % cursor.encode() if cursor else b"}"
         data = b"".join((b'{"type":"ERROR","object":', error.body, self._tail, end))
@@ -532,15 +555,49 @@ class Subscription:
 
     # -- access ---------------------------------------------------------------------------------------
 
-    _refusal = StatusError(403, "Forbidden", "access was withdrawn")
-
-    async def _still_allowed(self) -> bool:
+    async def _still_allowed(self) -> StatusError | None:
+        """None, or why not."""
         if self._ask_again is None:
             self._until = inf
-            return True
+            return None
+        now = {source.reading.name: source.reading for source in self._sources}
+        now |= {reading.name: reading for reading in self._gained}
         try:
-            self._until = await self._ask_again()
-        except StatusError as error:
-            self._refusal = error
-            return False
-        return True
+            self._until, then = await self._ask_again(list(now.values()))
+        except KubemirrorError as error:
+            return problem_of(error)
+        if [each.allowed for each in then] != [each.allowed for each in now.values()]:
+            self._gained = then
+        return None
+
+    def _admit(self) -> None:
+        """Tell what else may be seen from now on, as ADDED: this reader stands where the stores do."""
+        readings = {reading.name: reading for reading in self._gained}
+        self._gained = []
+        self._audience = None
+        admitted: list[Source] = []
+        for source in self._sources:
+            before, source.reading = source.reading, readings[source.reading.name]
+            if source.reading.allowed != before.allowed and not source.namespace:
+                shown = source.reading.objects_of(source.reader)
+                source.objects = (held for held in shown if not before.shows(held.namespace))
+                admitted.append(source)
+        present = {source.name for source in self._sources}
+        for reading in readings.values():
+            like = next(source for source in self._sources if source.reading is reading)
+            for source in sources_of(reading, like.selection, like.object_name):
+                if source.name not in present:  # a store of a namespace, which could not be read before
+                    self._follow(source, shown=True)
+                    self._sources.append(source)
+                    admitted.append(source)
+        self._initial = self._admitted_frames(admitted)
+
+    def _admitted_frames(self, admitted: list[Source]) -> Iterator[Frame | None]:
+        for source in admitted:
+            yield from self._shown_frames(source)
+        for source in admitted:
+            self._initial_of = source
+            source.require_kept()
+        self._mark_cursor()
+        for source in admitted:
+            yield self._bookmark(source, self._written())

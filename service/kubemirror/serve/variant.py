@@ -24,6 +24,7 @@ READ = frozenset(
         b"cookie",
         b"host",
         b"if-none-match",
+        b"kubemirror-proxy-secret",
         b"last-event-id",
         b"origin",
         b"user-agent",

@@ -16,6 +16,7 @@ from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from kubemirror.errors import KubemirrorError
+from kubemirror.serve.finishing import OMITTED
 from kubemirror.serve.frame import Frame
 from kubemirror.serve.life import Life
 from kubemirror.serve.problems import problem_of
@@ -45,6 +46,8 @@ class StreamResponse(Response):
         self.framing = framing
         self.seat = seat
         super().__init__(None, headers=_HEADERS, media_type=_MEDIA_TYPES[framing])
+        if subscription.confined:
+            self.raw_headers.append(OMITTED)
         del self.headers["content-length"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

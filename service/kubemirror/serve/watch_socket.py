@@ -24,6 +24,7 @@ from kubemirror.errors import KubemirrorError
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.frame import Frame
 from kubemirror.serve.kubernetes.streams import Outlet
+from kubemirror.serve.kubernetes.websocket import subprotocol
 from kubemirror.serve.life import Life
 from kubemirror.serve.problems import not_found, problem_of, try_later
 from kubemirror.serve.rendering import send_status
@@ -98,6 +99,7 @@ class Socket:
         self._receive = receive
         self._send = send
         self._life = life
+        self._subprotocol = subprotocol(scope)
         self._abort = scope.get("extensions", {}).get("kubemirror.abort")
         self._outlet: Outlet | None = scope.get("extensions", {}).get("kubemirror.outlet")
         self._running: dict[str, _Running] = {}
@@ -109,7 +111,7 @@ class Socket:
     async def run(self, first: Subscription | None, expired: StatusError | None) -> None:
         """Serve it until either side leaves."""
         try:
-            await self._send({"type": "websocket.accept"})
+            await self._send({"type": "websocket.accept", "subprotocol": self._subprotocol})
             if expired is not None:
                 await self._write([_error(expired, FIRST)])
                 await self._close("expired")

@@ -21,7 +21,6 @@ from math import inf
 from random import random
 from typing import Protocol
 
-from kubemirror.access.authorizer import Allow, Decision, Deny
 from kubemirror.errors import ExpiredError, GoneError, KubemirrorError, StreamEndedError, TooLargeResourceVersionError
 from kubemirror.serve import status
 from kubemirror.serve.context import Context
@@ -76,7 +75,8 @@ class Asked:
     """What a watch was asked for, parsed and authorised.
 
     resource_version: 0 for unset or "0". initial: send the present state first; consistent: as new as upstream's.
-    seconds: how long it lasts at most. entry_version: the resource as it was when the watch began.
+    seconds: how long it lasts at most. until: the loop's second until which access is known. ask_again: until when it
+    is from now on; raises what ends the stream.
     """
 
     resource: Resource
@@ -89,8 +89,8 @@ class Asked:
     consistent: bool
     bookmarks: bool
     seconds: float
-    decision: Allow
-    ask_again: Callable[[], Awaitable[Decision]]
+    until: float
+    ask_again: Callable[[], Awaitable[float]]
 
 
 class Watch:
@@ -108,7 +108,7 @@ class Watch:
         self._queued = False  # in the round
         self._loop = asyncio.get_running_loop()
         self._moved = asyncio.Event()
-        self._until = asked.decision.until
+        self._until = asked.until
         self._deadline = self._loop.time() + asked.seconds
         self._next_bookmark = self._bookmark_time()
         self._first = asked.view.form.shape is Shape.TABLE  # the first line carries the columns
@@ -227,9 +227,13 @@ class Watch:
 
     async def _tell(self, output: Output) -> None:
         if self._snapshot is not None:
-            await self._tell_snapshot(output, self._snapshot)
+            if not await self._tell_snapshot(output, self._snapshot):
+                return
             self._snapshot = None  # it may be the only thing that keeps an old state in memory
         while not output.gone and self._failure is None:
+            # First: nothing is told by a right that has run out, however much there is to tell.
+            if not await self._still_allowed():
+                return
             self._moved.clear()
             try:
                 told = await self._tell_changes(output)
@@ -238,6 +242,8 @@ class Watch:
             except StreamEndedError as error:
                 self._failure = status.from_error(error)
                 return
+            if self._failure is not None:
+                return
             if told or await self._leave_gap(output):
                 continue
             now = self._loop.time() + CLOCK_SLACK_SECONDS
@@ -245,15 +251,14 @@ class Watch:
                 self._deadline = min(self._deadline, now + random() * self._context.lifecycle.spread_seconds)  # noqa: S311
             if now >= self._deadline or not self._current():
                 return
-            if now >= self._until and not await self._still_allowed():
-                return
             if now >= self._next_bookmark:
                 self._next_bookmark = self._bookmark_time()
                 await self._tell_bookmark(output)
                 continue
             await self._wait(min(self._deadline, self._until, self._next_bookmark) - now + CLOCK_SLACK_SECONDS)
 
-    async def _tell_snapshot(self, output: Output, snapshot: Snapshot) -> None:
+    async def _tell_snapshot(self, output: Output, snapshot: Snapshot) -> bool:
+        """The present state; whether it was told to its end."""
         view, selection = self._asked.view, self._asked.selection
         lines: list[bytes] = []
         size = 0
@@ -268,11 +273,12 @@ class Watch:
                 await self._send(output, lines)
                 lines, size = [], 0
                 await asyncio.sleep(0)
-                if output.gone:
-                    return
+                if output.gone or not await self._still_allowed():
+                    return False
         if self._asked.bookmarks:
             lines.append(self._bookmark(snapshot.resource_version, initial_end=True))
         await self._send(output, lines)
+        return True
 
     async def _tell_changes(self, output: Output) -> bool:
         """One batch; whether there was anything to read."""
@@ -301,7 +307,7 @@ class Watch:
             if size >= BATCH_BYTES:
                 await self._send(output, lines)
                 lines, size = [], 0
-                if output.gone:
+                if output.gone or not await self._still_allowed():
                     return False
         await self._send(output, lines)
         if len(changes) == BATCH_CHANGES:
@@ -385,18 +391,15 @@ class Watch:
         return self._outlet is not None and not self._first and self._gap is None and not self._ahead
 
     async def _still_allowed(self) -> bool:
-        resource = self._asked.resource
+        """Whether the reader may still hear this; asked when it is due, and at no other time."""
+        if self._loop.time() + CLOCK_SLACK_SECONDS < self._until:
+            return True
         try:
-            decision = await self._asked.ask_again()
+            self._until = await self._asked.ask_again()
         except KubemirrorError as error:
             self._failure = status.from_error(error)
             return False
-        if isinstance(decision, Allow):
-            self._until = decision.until
-            return True
-        reason = decision.reason if isinstance(decision, Deny) else "not in all namespaces any more"
-        self._failure = status.forbidden(reason, resource=resource.plural, group=resource.group)
-        return False
+        return True
 
     def _current(self) -> bool:
         """Whether the resource is still what it was; a changed definition ends its watches, as upstream's do."""
