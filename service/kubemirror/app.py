@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import sys
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -28,10 +29,14 @@ from kubemirror.kube.kubeconfig import is_pod
 from kubemirror.kube.mirror import Mirror
 from kubemirror.kube.upstream import ApiServer
 from kubemirror.log import Logging
-from kubemirror.settings import Access, Settings
+from kubemirror.settings import Access, Redact, Settings
 from kubemirror.state.catalog import Catalog
 
 DEMO_MIRRORS = ("namespaces", "replicasets.apps", "pods", "events")
+
+# The API server takes JSON nested 10,000 deep, and whoever may write a custom resource may send that; decoders count
+# their own depth against the interpreter's limit, and what stands around an object is some levels more.
+NESTED = 10_100
 
 Part = Callable[[], Coroutine[Any, Any, None]]
 
@@ -43,8 +48,10 @@ def serve(settings: Settings) -> int:
     settings = with_access(settings)
     check(settings)
     give_large_buffers_back()
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), NESTED))
     logging = Logging(format_=settings.log_format, level=settings.log_level)
     try:
+        redaction_told(settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(settings))
     except ConfigError:
@@ -63,6 +70,8 @@ def check(settings: Settings) -> None:
         raise ConfigError(
             f"--workers {settings.workers}: each worker would hold the whole mirror; run more replicas instead"
         )
+    if settings.redact is Redact.NONE and settings.access not in (None, Access.LOCAL) and not settings.unredacted:
+        raise ConfigError(f"--redact none with --access {settings.access} shows passwords to others: say --unredacted")
     if settings.access in (None, Access.LOCAL) and not settings.on_loopback:
         raise ConfigError(
             f"--host {settings.host} can be reached by others, and everyone could read everything: "
@@ -77,6 +86,14 @@ def with_access(settings: Settings) -> Settings:
         return settings
     inside = not settings.demo and settings.kubeconfig is None and settings.context is None and is_pod(os.environ)
     return settings.model_copy(update={"access": Access.DELEGATED if inside else Access.LOCAL})
+
+
+def redaction_told(settings: Settings) -> None:
+    """Say what is masked where others than this machine are answered, and loudly where nothing is."""
+    if settings.unredacted:
+        log.warning("redaction.off", meaning="passwords and tokens in env, args, ConfigMaps and annotations are shown")
+    else:
+        log.info("redaction", redact=str(settings.redaction))
 
 
 async def run(settings: Settings) -> None:

@@ -12,7 +12,11 @@ import time
 
 import structlog
 
+from kubemirror.access.audit import Audit, Audited
+from kubemirror.access.grants import Granted, Grants, KeyFile
 from kubemirror.access.modes import mode_of
+from kubemirror.errors import ConfigError
+from kubemirror.log import Lines
 from kubemirror.serve.application import application
 from kubemirror.serve.certificate import certificate_of
 from kubemirror.serve.context import Context
@@ -44,6 +48,7 @@ async def answer(
     certificate = certificate_of(settings)
     tls = certificate.context if certificate is not None else None
     listening = listen(settings.host, settings.port)
+    lines: Lines | None = None
     try:
         url = url_of(listening, settings.host, tls=tls is not None, root_path=settings.root_path)
         print(url, flush=True)  # noqa: T201 - the first line printed is what to open
@@ -57,9 +62,11 @@ async def answer(
             tasks["access"] = asyncio.create_task(mode.run(), name="access")
             if tls is None and not settings.on_loopback:
                 log.warning("access.plaintext", meaning="tokens can be read on the way: --tls-cert, or TLS in front")
+        lines = lines_of(settings)
+        audit = Audit(lines.write if lines is not None else None, wall=time.time)
         context = Context(
             catalog=catalog,
-            authorizer=mode.authorizer,
+            authorizer=Audited(Granted(mode.authorizer), audit),
             authenticator=mode.authenticator,
             sign_in=mode.sign_in,
             upstream=upstream,
@@ -67,6 +74,8 @@ async def answer(
             clock=time.monotonic,
             wall=time.time,
             certificate=certificate,
+            audit=audit,
+            grants=grants_of(settings),
         )
         server = Server(application(context), context, listening, tls)
         tasks["loop"] = asyncio.create_task(context.lag.run(), name="loop")
@@ -76,6 +85,22 @@ async def answer(
     finally:
         listening.close()
         await mode.close()
+        if lines is not None:
+            lines.close()
+
+
+def lines_of(settings: Settings) -> Lines | None:
+    """What writes audit lines; None where none are wanted. ConfigError where they cannot be written."""
+    try:
+        return Lines(settings.audit_target) if settings.audit_target else None
+    except OSError as error:
+        raise ConfigError(f"--audit-log {settings.audit_target}: {error.strerror}") from None
+
+
+def grants_of(settings: Settings) -> Grants | None:
+    """What reads embed tokens; None where none are taken."""
+    file = settings.embed_key_file
+    return Grants(KeyFile(file, time.monotonic), wall=time.time) if file is not None else None
 
 
 async def live(context: Context, server: Server, tasks: dict[str, asyncio.Task[None]]) -> None:

@@ -34,12 +34,23 @@ class Credential(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """What an embed token opens (grants.py). namespace, selector: "" for all. expires: seconds since 1970."""
+
+    resource: str  # plural and group: deployments.apps
+    namespace: str
+    selector: str
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks, as the API server names users.
 
     until: the event loop's second until which the credentials are taken to hold; what was answered to them
     is given again until then at most. credential: None where there is nothing to ask again (a proxy's word, nobody).
-    token_key: of the token, where decisions belong to it and not to the user it names.
+    token_key: of the token, where decisions belong to it and not to the user it names. grant: of an embed token, which
+    is all that this caller is shown.
     """
 
     user: str
@@ -49,11 +60,12 @@ class Caller:
     until: float = field(default=inf, compare=False)
     credential: Credential | None = field(default=None, compare=False, repr=False)
     token_key: bytes = field(default=b"", repr=False)
+    grant: Grant | None = None
 
     @property
     def identity(self) -> Hashable:
         """Equal for callers to whom the same is answered."""
-        return (self.user, self.uid, self.groups, tuple(sorted(self.extra.items())), self.token_key)
+        return (self.user, self.uid, self.groups, tuple(sorted(self.extra.items())), self.token_key, self.grant)
 
 
 ANONYMOUS = Caller("system:anonymous", groups=("system:unauthenticated",))

@@ -11,9 +11,9 @@ Errors of every part come out in one form (rendering.py), and every request is c
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
@@ -23,10 +23,11 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
+from kubemirror.access.audit import Asking, asking
 from kubemirror.access.authorizer import ANONYMOUS
 from kubemirror.access.presented import Presented
 from kubemirror.access.reviewed import SIGN_IN, open_to_all
-from kubemirror.errors import KubemirrorError
+from kubemirror.errors import KubemirrorError, UnauthenticatedError
 from kubemirror.serve import (
     access_log,
     contract,
@@ -44,17 +45,19 @@ from kubemirror.serve import (
 )
 from kubemirror.serve.asked import Asked, asked_of, client_of
 from kubemirror.serve.context import Context
+from kubemirror.serve.embed import within, without_identity
+from kubemirror.serve.guards import Guards
 from kubemirror.serve.kubernetes import websocket
 from kubemirror.serve.kubernetes.app import kubernetes_app
+from kubemirror.serve.paths import without_embed
 from kubemirror.serve.problems import problem_of, unknown_path
 from kubemirror.serve.rendering import SECURITY, render_error, said_of, send_status
 from kubemirror.serve.sending import send_answer, send_body
 from kubemirror.serve.serving import Serving
-from kubemirror.serve.status import StatusError, bad_request, forbidden
+from kubemirror.serve.status import StatusError, bad_request
 from kubemirror.serve.variant import visible
 
 _KUBERNETES = ("api", "apis", "openapi", "version")
-_LOOPBACK_HOSTS = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
 
 VERSION = version("kubemirror")
 
@@ -73,7 +76,7 @@ class Application:
         self._settings = serving.context.settings
         self._kubernetes = kubernetes_app(serving.context)
         self._site = site(serving)
-        self._loopback = self._settings.on_loopback
+        self._guards = Guards(serving.context)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
@@ -87,15 +90,16 @@ class Application:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         client = client_of(scope, self._settings)  # decides whether a stream opens, and never what an answer says
+        site_ = _site_of(scope)
         if scope["method"] in ("GET", "HEAD"):
             scope = {**scope, "headers": visible(scope["headers"])}
         asked = asked_of(scope, self._settings)
-        asked.client = client
+        asked.client, asked.site = client, site_
         scope = _rebased(scope, asked)
+        noting = asking.set(_asking(asked, scope, "http"))
         keep = scope.get("extensions", {}).get("kubemirror.keep")  # the fast lane's, where there is one
         code, stream = 500, False
         sent = _Sent()
-        ours = _first_segment(asked.path) not in _KUBERNETES
 
         async def noted(message: Message) -> None:
             nonlocal code, stream
@@ -106,15 +110,15 @@ class Application:
                 code = message["status"]
                 names = {name for name, _ in message["headers"]}
                 stream = code == 200 and b"content-length" not in names
-                if ours:
-                    missing = [header for header in SECURITY if header[0] not in names]
-                    message = {**message, "headers": [*message["headers"], *missing]}
+                missing = [header for header in SECURITY if header[0] not in names]
+                message = {**message, "headers": [*message["headers"], *missing]}
                 sent.headers = message["headers"]
             await send(message)
 
         try:
             await self._dispatch(asked, scope, receive, noted)
         finally:
+            asking.reset(noting)
             route = asked.route or _route_of(scope, asked)
             taken = time.perf_counter() - started
             self.serving.traffic.answered(route, _method(asked.method), code, None if stream else taken)
@@ -125,14 +129,23 @@ class Application:
             keep(asked.validity, status=code, headers=sent.headers, body=body, route=route)
 
     async def _dispatch(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
+        ours = _first_segment(asked.path) not in _KUBERNETES
+        stream = asked.path == watch.ROUTE if ours else is_watch(asked)
         try:
-            self._check_host(asked)
-            await self._authenticate(asked, scope["headers"])
+            self._guards.check(asked, scope["raw_path"], ours=ours, stream=stream)
+            scope = await self._identified(asked, scope, scope["headers"])
+            turn = nullcontext() if stream else self.serving.seats.turn(asked)
         except KubemirrorError as error:
-            problem = sign_in.instead(problem_of(error), asked, self._context)
+            problem = problem_of(error)
+            if not asked.embed:
+                problem = sign_in.instead(problem, asked, self._context)
             headers, body = render_error(problem, asked, self.serving.pages)
             await send_body(send, problem.code, headers, body)
             return
+        with turn:
+            await self._answer(asked, scope, receive, send)
+
+    async def _answer(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
         if _first_segment(asked.path) in _KUBERNETES:
             await self._kubernetes_http(asked, scope, receive, send)
             return
@@ -149,7 +162,7 @@ class Application:
             await self._kubernetes(scope, receive, send)
             return
         try:
-            seat = self.serving.seats.take(asked.client, _route_of(scope, asked), "kubernetes")
+            seat = self.serving.seats.take(asked.client, _route_of(scope, asked), "kubernetes", asked.caller)
         except StatusError as error:
             await send_body(send, error.code, [(b"content-type", b"application/json"), *error.headers], error.body)
             return
@@ -157,9 +170,6 @@ class Application:
             await self._kubernetes(scope, receive, send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._settings.access_log:
-            await self._upgrade(scope, receive, send)
-            return
         started = time.perf_counter()
         code = 500
 
@@ -170,31 +180,36 @@ class Application:
                     code = 101
                 case "websocket.http.response.start":
                     code = message["status"]
+                    names = {name for name, _ in message["headers"]}
+                    missing = [header for header in SECURITY if header[0] not in names]
+                    message = {**message, "headers": [*message["headers"], *missing]}
             await send(message)
 
-        try:
-            await self._upgrade(scope, receive, noted)
-        finally:
-            peer = asked_of(scope, self._settings).peer
-            access_log.told(peer, "GET", _target(scope), code, time.perf_counter() - started, lane="websocket")
-
-    async def _upgrade(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = asked_of(scope, self._settings)
-        asked.client = client_of(scope, self._settings)
+        asked.client, asked.site = client_of(scope, self._settings), _site_of(scope)
         scope = _rebased(scope, asked)
+        noting = asking.set(_asking(asked, scope, "websocket"))
         try:
-            self._check_host(asked)
-            problem = watch_socket.origin_problem(asked, self._settings.allow_origin)
-            if problem is not None:
-                raise problem
-            await self._authenticate(asked, websocket.with_bearer_token(scope))
+            await self._upgrade(asked, scope, receive, noted)
+        finally:
+            asking.reset(noting)
+            if self._settings.access_log:
+                taken = time.perf_counter() - started
+                access_log.told(asked.peer, "GET", _target(scope), code, taken, lane="websocket")
+
+    async def _upgrade(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            ours = _first_segment(asked.path) not in _KUBERNETES
+            self._guards.check(asked, scope["raw_path"], ours=ours, stream=True)
+            scope = await self._identified(asked, scope, websocket.with_bearer_token(scope))
         except KubemirrorError as error:
             await receive()
             await send_status(problem_of(error), asked, scope, send)
             return
         if _first_segment(asked.path) in _KUBERNETES:
             try:
-                seat = self.serving.seats.take(asked.client, _route_of(scope, asked), "kubernetes-websocket")
+                route = _route_of(scope, asked)
+                seat = self.serving.seats.take(asked.client, route, "kubernetes-websocket", asked.caller)
             except StatusError as error:
                 await receive()
                 await send_status(error, asked, scope, send)
@@ -208,11 +223,36 @@ class Application:
             problem = StatusError(404, "NotFound", f"there is no WebSocket at {asked.path}: it is at /watch")
             await send_status(problem, asked, scope, send)
 
+    async def _identified(self, asked: Asked, scope: Scope, headers: Sequence[tuple[bytes, bytes]]) -> Scope:
+        """Find out who asks; the scope as handlers may see it: without the embed token, and within what it opens.
+
+        headers: with the token of an upgrade in its usual place.
+        """
+        asked.embed, query = without_embed(asked.query)
+        try:
+            if not asked.embed:
+                await self._authenticate(asked, headers)
+                return scope
+            self._take_embed(asked, query)
+        except UnauthenticatedError as error:
+            self._context.audit.unauthenticated(str(error))
+            raise
+        return {**scope, "query_string": asked.query.encode("latin-1"), "headers": without_identity(scope["headers"])}
+
+    def _take_embed(self, asked: Asked, query: str) -> None:
+        grants = self._context.grants
+        if grants is None:
+            raise UnauthenticatedError("embed tokens are not taken here: --embed-key-file says with which key")
+        if any(name.startswith("impersonate-") for name in asked.headers):
+            raise bad_request("an embed token speaks for one user: it goes with no impersonation")
+        asked.caller = grants.caller(asked.embed, asyncio.get_running_loop().time())
+        asked.query = within(asked.caller.grant, asked.path, query)
+
     async def _authenticate(self, asked: Asked, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Find out who asks. Health is told to anyone, whatever they come with and whoever can be asked about it."""
         if open_to_all(asked.path) and asked.path != SIGN_IN:
             return
-        presented = Presented(headers, asked.peer, secure=asked.scheme == "https")
+        presented = Presented(headers, asked.peer, asked.certificate, secure=asked.scheme == "https")
         try:
             asked.caller = await self._context.authenticator.authenticate(presented)
             signs_in = self._context.sign_in is not None and not presented.bearer_token
@@ -223,20 +263,23 @@ class Application:
             if _first_segment(asked.path) not in _KUBERNETES:
                 raise
             asked.refused = error  # said there, in upstream's form
+            if isinstance(error, UnauthenticatedError):
+                self._context.audit.unauthenticated(str(error))
 
-    def _check_host(self, asked: Asked) -> None:
-        """A loopback bind answers to its own names only: DNS rebinding makes any page's name point here.
 
-        Probes name the address they were told, so health paths answer to any.
-        """
-        if not self._loopback or asked.path in health.PATHS:
-            return
-        host = asked.headers.get("host", "")
-        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-        own = (self._settings.host, *self._settings.allow_host)
-        if not _LOOPBACK_HOSTS.fullmatch(host) and host not in own and name not in own:
-            shown = host[:100]
-            raise forbidden(f'Host "{shown}" is not answered on a loopback bind: allow it with --allow-host {shown}')
+def _site_of(scope: Scope) -> str:
+    """Sec-Fetch-Site, of what is no navigation: whoever is led here by a link reads a page, and is no page's script."""
+    told = {name: value for name, value in scope["headers"] if name.startswith(b"sec-fetch-")}
+    return "" if told.get(b"sec-fetch-mode") == b"navigate" else told.get(b"sec-fetch-site", b"").decode("latin-1")
+
+
+def _asking(asked: Asked, scope: Scope, transport: str) -> Asking:
+    sent = scope.get("extensions", {}).get("kubemirror.sent")
+    client = asked.client or (asked.peer[0] if asked.peer else "")
+    facts = Asking(client=client, transport=transport, method=asked.method, path=asked.path)
+    if sent is not None:
+        facts.sent = sent
+    return facts
 
 
 def _target(scope: Scope) -> str:

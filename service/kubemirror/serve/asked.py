@@ -14,6 +14,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from kubemirror.access.authorizer import ANONYMOUS, Caller
+from kubemirror.access.client_certificate import ClientCertificate
 from kubemirror.errors import KubemirrorError
 from kubemirror.serve.answers import Validity
 from kubemirror.serve.variant import TERMINALS, trusted
@@ -36,6 +37,9 @@ class Asked:
     headers: Mapping[str, str]
     peer: tuple[str, int] | None
     client: str = ""  # address for limits (see client_of)
+    certificate: ClientCertificate | None = None  # verified, of the connection
+    site: str = ""  # Sec-Fetch-Site: decides whether a stream opens, and never what an answer says
+    embed: str = ""  # the embed token that it came with; ``query`` is without it
     caller: Caller = ANONYMOUS
     refused: KubemirrorError | None = None  # why nobody is known to ask, where the API server's own paths say so
     session: bool = False  # who asks has signed in with a browser: pages show as whom
@@ -72,6 +76,7 @@ class Asked:
             self.base,
             self.origin,
             self.session,
+            self.embed,
             self.caller.identity,
         )
 
@@ -105,6 +110,7 @@ def asked_of(scope: Mapping[str, Any], settings: Settings) -> Asked:
         host=host,
         headers=headers,
         peer=peer,
+        certificate=scope.get("extensions", {}).get("kubemirror.client_certificate"),
     )
 
 
@@ -124,10 +130,26 @@ def client_of(scope: Mapping[str, Any], settings: Settings) -> str:
             named = each
             if not trusted((each, 0), settings.trusted_proxies):
                 break
+    return _counted(named) if _is_address(named) else peer[0]  # a proxy wrote what is none: all behind it are one
+
+
+def counted_address(peer: tuple[str, int] | None, settings: Settings) -> str:
+    """The address that a connection itself is counted under; "" for a trusted proxy's and our own, which many share."""
+    return "" if peer is None or trusted(peer, settings.trusted_proxies) else _counted(peer[0])
+
+
+def _is_address(text: str) -> bool:
     try:
-        address = ip_address(named)
-    except ValueError:  # a proxy wrote what is no address: all behind it are one
-        return peer[0]
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _counted(named: str) -> str:
+    if not _is_address(named):  # a local socket's
+        return ""
+    address = ip_address(named)
     if address.is_loopback:
         return ""
     return str(address) if address.version == 4 else str(ip_network((address, 64), strict=False))

@@ -22,7 +22,7 @@ import uvicorn
 from kubemirror.errors import ConfigError
 from kubemirror.serve.application import Application
 from kubemirror.serve.context import Context
-from kubemirror.serve.protocol import HttpProtocol, WebSocketProtocol, connection_limit
+from kubemirror.serve.protocol import HEAD_SECONDS, HttpProtocol, WebSocketProtocol, connection_limit
 
 # What the kernel holds for a reader that does not read: 4 MB without this (Linux doubles the number itself).
 SEND_BUFFER_BYTES = 128 * 1024
@@ -78,7 +78,7 @@ class Server(uvicorn.Server):
         config = uvicorn.Config(
             app,
             http=partial(HttpProtocol, app.serving.lane),  # type: ignore[arg-type] # called, and that is all
-            ws=WebSocketProtocol,
+            ws=partial(WebSocketProtocol, settings),  # type: ignore[arg-type] # as above
             ws_max_size=settings.max_frame_bytes,
             ws_max_queue=4,
             ws_per_message_deflate=False,
@@ -114,6 +114,25 @@ class Server(uvicorn.Server):
             os._exit(130)
         self._hurry = hurry
         self._asked_to_stop.set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn's, but that a handshake has no more time than a head: it holds a descriptor too."""
+        config, loop = self.config, asyncio.get_running_loop()
+
+        def connected() -> asyncio.Protocol:
+            made: asyncio.Protocol = config.http_protocol_class(  # type: ignore[call-arg]
+                config=config, server_state=self.server_state, app_state={}
+            )
+            return made
+
+        handshake = HEAD_SECONDS if config.ssl is not None else None
+        self.servers = [
+            await loop.create_server(
+                connected, sock=each, ssl=config.ssl, ssl_handshake_timeout=handshake, backlog=config.backlog
+            )
+            for each in sockets or ()
+        ]
+        self.started = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

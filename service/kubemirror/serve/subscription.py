@@ -17,6 +17,7 @@ from math import inf
 
 import orjson
 
+from kubemirror.access.audit import Stream
 from kubemirror.errors import ExpiredError, KubemirrorError, StoreError
 from kubemirror.serve.context import Context
 from kubemirror.serve.cursor import read_cursor, write_cursor
@@ -117,6 +118,7 @@ class Subscription:
         self._rest_ends = 0.0
         self._queued = False  # in the round
         self.ended = ""
+        self.audited: Stream | None = None  # once it is told as opened
 
     @property
     def resources(self) -> list[str]:
@@ -194,6 +196,8 @@ class Subscription:
     def close(self) -> None:
         """Give the journal positions back; idempotent."""
         self._leave()
+        if self.audited is not None:
+            self.audited.closed(self.ended or "left")
         self._audience = self._wire = None  # the audience may live on by others, and would keep this one
         for source in self._sources:
             if source.position is not None:

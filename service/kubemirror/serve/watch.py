@@ -147,7 +147,7 @@ def routes(serving: Serving) -> APIRouter:
         last_event_id = asked.headers.get("last-event-id", "") if framing is Framing.SSE else ""
         if last_event_id:  # a browser that comes back: its URL says what it wanted at first
             query = query.model_copy(update={"resource_version": last_event_id, "snapshot": None})
-        seat = serving.seats.take(asked.client, ROUTE, framing)
+        seat = serving.seats.take(asked.client, ROUTE, framing, asked.caller)
         try:
             subscription = await subscribe(serving, asked, query, Life(serving.context))
         except BaseException as error:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from kubemirror.access.authorizer import Caller, Decision
+from kubemirror.access.authorizer import Caller, Decision, ResourceAttributes
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.forms import As
 from kubemirror.serve.life import Life
@@ -176,7 +176,24 @@ async def subscribe(
     except BaseException:
         subscription.close()
         raise
+    named = [_attributes(each, query) for each in opened]
+    subscription.audited = context.audit.opened(asked.caller, named, query.resource_version)
     return subscription
+
+
+def _attributes(reading: Reading, query: WatchQuery) -> ResourceAttributes:
+    """What was decided about, for the audit."""
+    resource = reading.entry.resource
+    return ResourceAttributes(
+        verb="watch",
+        group=resource.group,
+        version=resource.version,
+        resource=resource.plural,
+        namespace=reading.namespace or "",
+        name=query.name,
+        label_selector=query.label_selector,
+        field_selector=query.field_selector,
+    )
 
 
 def require_none_lost(before: Reading, after: Reading) -> None:

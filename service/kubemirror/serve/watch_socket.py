@@ -31,7 +31,7 @@ from kubemirror.serve.problems import not_found, problem_of, try_later
 from kubemirror.serve.rendering import send_status
 from kubemirror.serve.serving import Serving
 from kubemirror.serve.sharing import Wire
-from kubemirror.serve.status import StatusError, bad_request, forbidden
+from kubemirror.serve.status import StatusError, bad_request
 from kubemirror.serve.subscription import Subscription
 from kubemirror.serve.watch import ROUTE
 from kubemirror.serve.watch_query import WatchQuery, query_of, subscribe
@@ -60,7 +60,7 @@ async def websocket(serving: Serving, asked: Asked, scope: Scope, receive: Recei
     await receive()  # websocket.connect
     first: Subscription | None = None
     try:
-        seat = serving.seats.take(asked.client, ROUTE, "websocket")
+        seat = serving.seats.take(asked.client, ROUTE, "websocket", asked.caller)
     except StatusError as error:
         await send_status(error, asked, scope, send)
         return
@@ -322,14 +322,3 @@ def _said(text: str) -> dict[str, Any]:
 def _error(error: StatusError, id_: str | None) -> bytes:
     named = b"" if id_ is None else b',"id":%s' % orjson.dumps(id_)
     return b'{"type":"ERROR","object":%s%s}' % (error.body, named)
-
-
-def origin_problem(asked: Asked, allowed: tuple[str, ...]) -> StatusError | None:
-    """Whether a page of another origin tries to open a WebSocket with its visitor's rights (CSWSH).
-
-    Browsers always send Origin; who sends none is no browser.
-    """
-    origin = asked.headers.get("origin")
-    if origin is None or origin == asked.origin or origin in allowed:
-        return None
-    return forbidden(f'WebSockets from origin "{origin}" are refused: allow it with --allow-origin {origin}')

@@ -81,6 +81,8 @@ class _Stream:
 
     asked: Asked
     target: Target
+    caller: Caller
+    attributes: ResourceAttributes
     listed: bool = False
 
 
@@ -152,13 +154,18 @@ class KubernetesApp:
                 await output.end()
                 return
             listener = asyncio.create_task(output.listen(watch.wake), name="watch client")
+            audited = self._context.audit.opened(stream.caller, [stream.attributes], str(asked.resource_version or ""))
+            ended = "ended"
             try:
                 await watch.run(output)
+                ended = "left" if output.gone else "failed" if watch.failed else "ended"
                 await output.end()
             except SlowReaderError:
+                ended = "slow"
                 log.info("watch.slow_reader_cut_off", resource=asked.resource.name)
                 output.abort()
             finally:
+                audited.closed(ended)
                 listener.cancel()
                 with suppress(asyncio.CancelledError):
                     await listener
@@ -347,7 +354,7 @@ class KubernetesApp:
             until=min(decision.until, caller.until),
             ask_again=ask_again,
         )
-        return _Stream(asked, target, listed=_list_transform(request))
+        return _Stream(asked, target, caller, attributes, listed=_list_transform(request))
 
     async def _review(
         self, request: Request, caller: Caller, path: ResourcePath, kind: str, receive: Receive
