@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kubemirror.serve.resource_view import ShownColumn
+from kubemirror.views.computed import Said
 
 AGE, WARN, BAD = "age", "warn", "bad"
 
@@ -19,12 +20,14 @@ _says_ended = re.compile(r"Completed|Succeeded").fullmatch
 
 
 def tones(columns: Sequence[ShownColumn], cells: Sequence[Any]) -> list[str]:
-    """One of AGE, WARN, BAD or "" for each cell; AGE goes on by itself."""
+    """One of AGE, WARN, BAD or "" for each cell, of a verdict its own; AGE goes on by itself."""
     ended = any(isinstance(value, str) and _says_ended(value) for value in cells)
     return [_tone(column, value, ended=ended) for column, value in zip(columns, cells, strict=True)]
 
 
 def _tone(column: ShownColumn, value: Any, *, ended: bool) -> str:
+    if isinstance(value, Said):
+        return value.tone
     if column.name == "Age" or column.type == "date":
         return AGE
     text = str(value) if value is not None else ""
