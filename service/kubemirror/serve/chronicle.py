@@ -11,14 +11,18 @@ import time
 from collections.abc import Callable
 
 from kubemirror.serve.context import Context
-from kubemirror.state.catalog import Entry
-from kubemirror.state.history import History
+from kubemirror.state.catalog import Entry, Resource
+from kubemirror.state.history import History, ObjectKey
+from kubemirror.state.journal import ChangeType
+from kubemirror.state.objects import Object
 from kubemirror.state.store import Reader
+from kubemirror.views.duration import human_duration
 
 # A slice of looking, and the rest after it, in seconds: readers wait 3 ms at most, and nine tenths are theirs.
 SLICE_SECONDS, REST_SECONDS = 0.003, 0.027
 # Before a slice looks at the clock again.
 _AT_ONCE = 4
+_CAME = {ChangeType.ADDED: "created", ChangeType.DELETED: "deleted", ChangeType.MODIFIED: "changed"}
 
 
 class Chronicle:
@@ -27,6 +31,7 @@ class Chronicle:
     def __init__(self, context: Context) -> None:
         self.history = History(context.settings.history_bytes)
         self._catalog = context.catalog
+        self._clock = context.clock
         self._followed: dict[tuple[str, str], tuple[Reader, Callable[[], None]]] = {}
         self._something = asyncio.Event()
         self.history.wake = self._something.set
@@ -44,6 +49,19 @@ class Chronicle:
         for place, reader in wanted.items():
             if place not in self._followed:
                 self._followed[place] = (reader, self.history.follow(place[0], reader))
+
+    def last_change_cell(self, resource: Resource) -> Callable[[Object, float], str | None]:
+        """Cells of the column Last Change: ``image 2m ago``; None where nothing is remembered."""
+        name, clock, history = resource.name, self._clock, self.history
+
+        def cell(held: Object, now: float) -> str | None:
+            entry = history.last(ObjectKey(name, held.namespace, held.name))
+            if entry is None:
+                return None
+            what = entry.meanings[0].value if entry.meanings else _CAME[entry.type]
+            return f"{what} {human_duration(clock() - entry.until)} ago"
+
+        return cell
 
     async def run(self) -> None:
         """Look at what is noted, until cancelled."""

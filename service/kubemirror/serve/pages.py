@@ -14,11 +14,23 @@ from urllib.parse import quote, urlencode
 
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.assets import Static, web
+from kubemirror.serve.links import list_path, object_path
 from kubemirror.serve.visible import cell, cut, ratio, shown, web_url
+from kubemirror.views.conditions import Tone
 from kubemirror.views.duration import human_duration
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+# What the marks mean, for those who hear the page.
+TONES = {
+    Tone.BAD: "failing",
+    Tone.WARN: "impaired",
+    Tone.BUSY: "on the way",
+    Tone.UNKNOWN: "unknown",
+    Tone.GOOD: "as wanted",
+    Tone.REST: "at rest",
+}
 
 
 class Pages:
@@ -49,7 +61,7 @@ class Pages:
             "segment": segment,
             "web_url": web_url,
         }
-        environment.globals |= {"query": urlencode}
+        environment.globals |= {"query": urlencode, "list_path": list_path, "object_path": object_path, "tones": TONES}
         return environment
 
     def render(self, template: str, asked: Asked, **model: object) -> str:
@@ -64,5 +76,5 @@ def segment(value: str) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Seconds since 1970 for a time element."""
+    """Seconds since 1970 as RFC 3339, for a time element."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

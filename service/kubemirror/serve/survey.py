@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -52,16 +53,16 @@ class Surveyed:
     runs: tuple[Run, ...]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Part:
     """One namespace of one store, as of a version. troubled: those whose verdict is in TROUBLED."""
 
     resource: Resource
     namespace: str
-    version: tuple[int, int] = (-1, -1)
-    objects: dict[str, Surveyed] = field(default_factory=dict)
-    counts: Counter[Tone] = field(default_factory=Counter)
-    troubled: tuple[Surveyed, ...] = ()
+    version: tuple[int, int]
+    objects: Mapping[str, Surveyed]
+    counts: Counter[Tone]
+    troubled: tuple[Surveyed, ...]
 
 
 class Survey:
@@ -69,6 +70,7 @@ class Survey:
 
     def __init__(self) -> None:
         self._kept: WeakKeyDictionary[Reader, dict[str, Part]] = WeakKeyDictionary()
+        self._known: dict[Resource, dict[str, dict[str, Surveyed]]] = {}
         self._lock = asyncio.Lock()
 
     async def parts(self, reading: Reading) -> list[Part]:
@@ -84,22 +86,47 @@ class Survey:
                         until = time.perf_counter() + SLICE_SECONDS
             return found
 
+    def verdict(self, resource: Resource, held: Object) -> Verdict | None:
+        """The verdict on one object, found once for each version of it."""
+        known = self._spaces(resource).setdefault(held.namespace, {})
+        found = known.get(held.name)
+        if found is None or found.held is not held:
+            found = known[held.name] = surveyed(resource, held)
+        return found.verdict
+
+    def _spaces(self, resource: Resource) -> dict[str, dict[str, Surveyed]]:
+        spaces = self._known.get(resource)
+        if spaces is None:  # the resource is another now: what was said under its old definition is forgotten
+            for other in [each for each in self._known if each.name == resource.name]:
+                del self._known[other]
+            spaces = self._known[resource] = {}
+        return spaces
+
     def _part(self, resource: Resource, reader: Reader, namespace: str) -> Part:
         kept = self._kept.setdefault(reader, {})
         part = kept.get(namespace)
         version = (reader.epoch, reader.version(namespace))
-        if part is None:
-            part = kept[namespace] = Part(resource, namespace)
-        if part.version != version or part.resource is not resource:
-            before = part.objects if part.resource is resource else {}
-            objects: dict[str, Surveyed] = {}
-            for held in reader.snapshot(namespace).objects:
-                known = before.get(held.name)
-                objects[held.name] = known if known is not None and known.held is held else surveyed(resource, held)
-            part = kept[namespace] = Part(resource, namespace, version, objects)
-            told = [each for each in objects.values() if each.verdict is not None]
-            part.counts = Counter(each.verdict.tone for each in told if each.verdict is not None)
-            part.troubled = tuple(each for each in told if each.verdict is not None and each.verdict.tone in TROUBLED)
+        if part is not None and part.version == version and part.resource is resource:
+            return part
+        spaces = self._spaces(resource)
+        before = spaces.get(namespace, {})
+        objects: dict[str, Surveyed] = {}
+        for held in reader.snapshot(namespace).objects:
+            known = before.get(held.name)
+            objects[held.name] = known if known is not None and known.held is held else surveyed(resource, held)
+        spaces[namespace] = objects
+        judged = [(each, each.verdict.tone) for each in objects.values() if each.verdict is not None]
+        part = kept[namespace] = Part(
+            resource,
+            namespace,
+            version,
+            objects,
+            Counter(tone for _, tone in judged),
+            tuple(each for each, tone in judged if tone in TROUBLED),
+        )
+        for gone in kept.keys() - set(reader.namespaces) - {namespace}:
+            del kept[gone]
+            spaces.pop(gone, None)
         return part
 
 

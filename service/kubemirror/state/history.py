@@ -287,10 +287,10 @@ class History:
             if id(entry) in self._live:
                 yield key, entry
 
-    def stretches(self, resource: str) -> tuple[Stretch, ...]:
-        """What was not watched of ``resource``, newest first."""
+    def began(self, resource: str) -> float | None:
+        """Since when ``resource`` is watched (the stores' clock); None where it is not, or nothing is kept."""
         watched = self._watched.get(resource)
-        return tuple(reversed(watched.stretches)) if watched is not None else ()
+        return watched.began if watched is not None else None
 
 
 def _nothing() -> None:

@@ -167,7 +167,7 @@ def comparison(old: dict[str, Any], new: dict[str, Any]) -> Comparison:
 
 def _decoded(fields: dict[str, msgspec.Raw], names: list[str]) -> dict[str, Any]:
     """Only what may differ: where a status moved, a pod template need not be decoded."""
-    return {name: orjson.loads(fields[name]) for name in names if name in fields}
+    return {name: orjson.loads(bytes(fields[name])) for name in names if name in fields}
 
 
 # -- which paths differ -------------------------------------------------------------------------------
