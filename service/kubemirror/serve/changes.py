@@ -30,6 +30,10 @@ class Past:
     began: float | None
     forgotten: int
 
+    @property
+    def changes(self) -> list[Changed]:
+        return [row for row in self.rows if isinstance(row, Changed)]
+
 
 def changed(context: Context, reading: Reading, key: ObjectKey, entry: Entry) -> Changed:
     """One entry of the history."""

@@ -16,6 +16,7 @@ from kubemirror.serve.asked import Asked
 from kubemirror.serve.assets import Static, web
 from kubemirror.serve.links import list_path, object_path
 from kubemirror.serve.visible import cell, cut, ratio, shown, web_url
+from kubemirror.views.computed import short
 from kubemirror.views.conditions import Tone
 from kubemirror.views.duration import human_duration
 
@@ -59,6 +60,7 @@ class Pages:
             "cut": cut,
             "ratio": ratio,
             "segment": segment,
+            "short": short,
             "web_url": web_url,
         }
         environment.globals |= {"query": urlencode, "list_path": list_path, "object_path": object_path, "tones": TONES}
