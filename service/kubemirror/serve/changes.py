@@ -47,7 +47,7 @@ def changed(context: Context, reading: Reading, key: ObjectKey, entry: Entry) ->
         namespace=key.namespace,
         name=key.name,
         meanings=[each.value for each in entry.meanings],
-        manager=entry.manager.name if entry.manager is not None else "",
+        manager=entry.manager,
         details=[
             ChangedValue(
                 meaning=each.meaning.value if each.meaning is not None else "",

@@ -19,6 +19,7 @@ from kubemirror.serve.visible import cell, cut, ratio, shown, web_url
 from kubemirror.views.computed import short
 from kubemirror.views.conditions import Tone
 from kubemirror.views.duration import human_duration
+from kubemirror.views.images import parse_image
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -58,6 +59,7 @@ class Pages:
             "cell": cell,
             "clock": clock,
             "cut": cut,
+            "image_name": image_name,
             "ratio": ratio,
             "segment": segment,
             "short": short,
@@ -70,6 +72,11 @@ class Pages:
         """The page; ``asked`` decides where its links lead."""
         page = self._environment.get_template(template)
         return page.render(base=asked.base, asked=asked, assets=f"{asked.base}/-/static/{self.static.version}", **model)
+
+
+def image_name(image: str) -> str:
+    """An image without its tag and digest."""
+    return parse_image(image).name
 
 
 def segment(value: str) -> str:
