@@ -36,6 +36,7 @@ from kubemirror.serve.serving import AskedHere, Serving
 from kubemirror.serve.status import StatusError
 from kubemirror.serve.survey import RUNNERS, Part, Surveyed
 from kubemirror.state.events import Phase
+from kubemirror.state.history import Entry, ObjectKey
 from kubemirror.views.conditions import SEVERITY, Tone
 from kubemirror.views.rollout import SILENT
 
@@ -204,18 +205,14 @@ def _told(part: Part, each: Surveyed, below: Iterable[tuple[Part, Surveyed]]) ->
 def _changes(serving: Serving, readings: Sequence[Reading]) -> list[Changed]:
     context, history = serving.context, serving.chronicle.history
     history.settle(_SETTLED_FIRST)
-    by_name = {reading.name: reading for reading in readings}
-    found: list[Changed] = []
-    for key, entry in history.recent(context.clock() - CHANGES_SECONDS):
+    by_name = {reading.name: reading for reading in readings if reading.name not in _MADE}
+
+    def news(key: ObjectKey, entry: Entry) -> bool:
         reading = by_name.get(key.resource)
-        if reading is None or key.resource in _MADE or not reading.shows(key.namespace):
-            continue
-        if not entry.news:
-            continue
-        found.append(changed(context, reading, key, entry))
-        if len(found) == MOST_CHANGES:
-            break
-    return found
+        return reading is not None and entry.news and reading.shows(key.namespace)
+
+    recent = history.recent(context.clock() - CHANGES_SECONDS, news, MOST_CHANGES)
+    return [changed(context, by_name[key.resource], key, entry) for key, entry in recent]
 
 
 def _since(serving: Serving, readings: Sequence[Reading]) -> float | None:
