@@ -12,6 +12,7 @@ from kubemirror.serve.asked import Asked
 from kubemirror.serve.context import Context
 from kubemirror.serve.fastlane import Lane
 from kubemirror.serve.pages import Pages
+from kubemirror.serve.printers import Printers
 from kubemirror.serve.seats import Seats
 from kubemirror.serve.sharing import Sharing
 from kubemirror.serve.traffic import Traffic
@@ -25,6 +26,7 @@ class Serving:
     answers: Answers = field(default_factory=Answers)
     traffic: Traffic = field(default_factory=Traffic)
     pages: Pages = field(default_factory=Pages)
+    printers: Printers = field(default_factory=Printers)
     lane: Lane = field(init=False)
     seats: Seats = field(init=False)
     sharing: Sharing = field(default_factory=Sharing)
