@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from kubemirror.views.computed import Said
+
 AGE, WARN, BAD = "age", "warn", "bad"
 
 _is_ratio = re.compile(r"(\d+)/(\d+)").fullmatch
@@ -28,12 +30,14 @@ class Titled(Protocol):
 
 
 def tones(columns: Sequence[Titled], cells: Sequence[Any]) -> list[str]:
-    """One of AGE, WARN, BAD or "" for each cell; AGE goes on by itself."""
+    """One of AGE, WARN, BAD or "" for each cell, of a verdict its own; AGE goes on by itself."""
     ended = any(isinstance(value, str) and _says_ended(value) for value in cells)
     return [_tone(column, value, ended=ended) for column, value in zip(columns, cells, strict=True)]
 
 
 def _tone(column: Titled, value: Any, *, ended: bool) -> str:
+    if isinstance(value, Said):
+        return value.tone
     if column.ages or column.type == "date":
         return AGE
     text = str(value) if value is not None else ""

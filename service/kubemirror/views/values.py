@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from enum import Enum, IntEnum
 from typing import Any, NamedTuple
 
+from kubemirror.views.computed import Said
 from kubemirror.views.duration import Ticking, seconds_of
 from kubemirror.views.images import parse_image
 from kubemirror.views.quantity import quantity
@@ -133,6 +134,8 @@ def order_of(cell: JSON | Ticking, kind: Kind) -> Value | None:
     """What a cell is sorted by; None where it is missing. Independent of the time: the youngest comes first."""
     if isinstance(cell, Ticking) and not cell.before:
         return Value(Family.DURATION, -cell.since)
+    if isinstance(cell, Said):
+        return Value(Family.NUMBER, cell.order)
     values = values_of(cell, kind, 0.0)
     return values[0] if values else None
 
