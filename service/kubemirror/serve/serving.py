@@ -13,6 +13,7 @@ from kubemirror.serve.chronicle import Chronicle
 from kubemirror.serve.context import Context
 from kubemirror.serve.fastlane import Lane
 from kubemirror.serve.pages import Pages
+from kubemirror.serve.printers import Printers
 from kubemirror.serve.seats import Seats
 from kubemirror.serve.sharing import Sharing
 from kubemirror.serve.survey import Survey
@@ -27,6 +28,7 @@ class Serving:
     answers: Answers = field(default_factory=Answers)
     traffic: Traffic = field(default_factory=Traffic)
     pages: Pages = field(default_factory=Pages)
+    printers: Printers = field(default_factory=Printers)
     lane: Lane = field(init=False)
     seats: Seats = field(init=False)
     chronicle: Chronicle = field(init=False)
