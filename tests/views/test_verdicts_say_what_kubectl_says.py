@@ -339,7 +339,7 @@ def test_a_pod_is_judged_by_the_word_that_kubectl_prints(data: dict[str, Any], w
     ],
 )
 def test_a_condition_is_good_or_bad_news_by_what_it_names(type_: str, status: str, tone: Tone | None) -> None:
-    assert Condition(type_, status, "", "", None).tone is tone
+    assert Condition(type_, status, "", "", "").tone is tone
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,12 @@ class Ran:
     def namespaces(self) -> list[str]:
         return sorted({each.namespace for each in self.workloads})
 
+    def title(self, workloads: Sequence[Workload]) -> str:
+        """The whole version, and who runs it."""
+        named = ", ".join(f"{each.namespace}/{each.name}" for each in workloads[:MOST_NAMED])
+        left = f" and {len(workloads) - MOST_NAMED} more" if len(workloads) > MOST_NAMED else ""
+        return f"{self.version}: {named}{left}"
+
     def within(self, namespace: str) -> list[Workload]:
         return [each for each in self.workloads if each.namespace == namespace]
 
