@@ -11,7 +11,6 @@ from kubemirror.access.authorizer import Allow, AllowNamespaces, ResourceAttribu
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.health import readiness
 from kubemirror.serve.reading import Freshness, freshness, require_path
-from kubemirror.serve.rendering import PAGE
 from kubemirror.serve.routes import get
 from kubemirror.serve.serving import AskedHere, Serving
 from kubemirror.state.catalog import Entry
@@ -64,9 +63,7 @@ def routes(serving: Serving) -> APIRouter:
         page = serving.pages.render(
             "overview.html", asked, rows=shown, waiting=waiting, now=serving.context.wall(), title="Overview"
         )
-        response = Response(page, media_type="text/html; charset=utf-8", headers={"cache-control": "no-store"})
-        response.raw_headers += PAGE
-        return response
+        return Response(page, media_type="text/html; charset=utf-8", headers={"cache-control": "no-store"})
 
     get(router, "/", overview, in_contract=False)
     return router

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.assets import Static, web
+from kubemirror.serve.embed import carried
 from kubemirror.views.duration import human_duration
 
 if TYPE_CHECKING:
@@ -48,8 +49,14 @@ class Pages:
 
     def render(self, template: str, asked: Asked, **model: object) -> str:
         """The page; ``asked`` decides where its links lead."""
-        page = self._environment.get_template(template)
-        return page.render(base=asked.base, asked=asked, assets=f"{asked.base}/-/static/{self.static.version}", **model)
+        page = self._environment.get_template(template).render(
+            base=asked.base,
+            asked=asked,
+            assets=f"{asked.base}/-/static/{self.static.version}",
+            embedded=asked.embedded,
+            **model,
+        )
+        return page if asked.embedded is None else carried(page, asked.base, asked.embedded)
 
 
 def cell(value: object) -> str:

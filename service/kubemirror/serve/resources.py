@@ -22,7 +22,6 @@ from kubemirror.serve.finishing import finish
 from kubemirror.serve.listing import Listing
 from kubemirror.serve.negotiation import parse_accept
 from kubemirror.serve.reading import Reading, find, read
-from kubemirror.serve.rendering import PAGE
 from kubemirror.serve.resource_view import NAMESPACE, Asking, View, view
 from kubemirror.serve.routes import OneNamespace, get
 from kubemirror.serve.sending import Headers
@@ -196,7 +195,7 @@ def routes(serving: Serving) -> APIRouter:
             body: bytes | Listing = _page(serving, asked, reading, printer, query, shown).encode()
         else:
             body = _body(output, reading, shown, several=True)
-        headers: Headers = [*PAGE] if output is Output.HTML else []
+        headers: Headers = []
         if shown.next:
             following = _url(asked, {**_given(asked), "continue": shown.next})
             headers.append((b"link", b'<%s>; rel="next"' % following.encode()))
@@ -239,7 +238,7 @@ def routes(serving: Serving) -> APIRouter:
             body: bytes | Listing = _object_page(serving, asked, reading, held, shown).encode()
         else:
             body = _body(output, reading, shown, several=False)
-        headers: Headers = [*PAGE] if output is Output.HTML else []
+        headers: Headers = []
         etag = b""
         if output in _AGED:
             said = _said(reading, shown, context.clock()) if output is Output.HTML else b""
