@@ -167,7 +167,9 @@ async def test_the_documented_recipes_run(page: Page, wire: Wire, store: Store) 
     await until(page, "document.title == '2 deployments' && document.body.dataset.push == 'live'")
     store.delete(101, "api", "blue")
     await until(page, "document.title == '1 deployments'")
-    await page.evaluate("console.log = (frame) => { (window.logged ??= []).push(frame.type) };" + browsers + "; undefined")
+    await page.evaluate(
+        "console.log = (frame) => { (window.logged ??= []).push(frame.type) };" + browsers + "; undefined"
+    )
     await until(page, "window.logged?.includes('BOOKMARK')")
 
 

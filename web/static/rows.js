@@ -3,6 +3,7 @@
 // frame is held up by more of them than fit.
 import { text, show } from "./cells.js";
 import { move, take } from "./morph.js";
+import { compare, keysOf, placeOf } from "./order.js";
 
 // Of a frame's 16 ms; the rest is for style, layout and paint.
 const FRAME_MS = 8;
@@ -85,11 +86,11 @@ export class Rows {
 
   put(uid, object) {
     let row = this.held.get(uid);
-    const order = object.order ?? [object.metadata.namespace ?? "", object.metadata.name];
+    const order = keysOf(object);
     if (row && compare(row.order, order) === 0) return this.update(row, object);
     const was = row ? this.places.indexOf(row) : -1;
     if (row) this.places.splice(was, 1);
-    const at = this.placeOf(order);
+    const at = placeOf(order, this.places);
     const outside = (at === 0 && this.continued) || (at === this.places.length && this.more);
     if (outside) {
       if (row) {
@@ -114,16 +115,6 @@ export class Rows {
       take(last);
       if (!this.more) this.refill();
     }
-  }
-
-  placeOf(order) {
-    let low = 0, high = this.places.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (compare(this.places[middle].order, order) < 0) low = middle + 1;
-      else high = middle;
-    }
-    return low;
   }
 
   update(row, object) {
@@ -184,39 +175,4 @@ function orderOf(row) {
   const link = row.querySelector("th[scope=row] a");
   const parts = new URL(link.href).pathname.split("/").map(decodeURIComponent);
   return row.closest("table").dataset.namespaced ? parts.slice(-2) : ["", parts.at(-1)];
-}
-
-// As the server orders: numbers before text, missing last, text by code points, lists by their elements.
-export function compare(one, other) {
-  if (Array.isArray(one) && Array.isArray(other)) {
-    for (let index = 0; index < Math.min(one.length, other.length); index += 1) {
-      const order = compare(one[index], other[index]);
-      if (order) return order;
-    }
-    return one.length - other.length;
-  }
-  const [first, second] = [rank(one), rank(other)];
-  if (first !== second) return first - second;
-  if (one === other) return 0;
-  if (typeof one === "string") return byCodePoints(one, other);
-  return one < other ? -1 : 1;
-}
-
-function rank(value) {
-  if (value === null || value === undefined) return 4;
-  return { number: 0, boolean: 1, string: 2 }[typeof value] ?? 3;
-}
-
-// JavaScript compares UTF-16 units, which puts what lies beyond U+FFFF before U+E000.
-function byCodePoints(one, other) {
-  for (let index = 0; index < Math.min(one.length, other.length); index += 1) {
-    const [mine, theirs] = [one.charCodeAt(index), other.charCodeAt(index)];
-    if (mine !== theirs) return fixed(mine) - fixed(theirs);
-  }
-  return one.length - other.length;
-}
-
-function fixed(unit) {
-  if (unit >= 0xe000) return unit - 0x800;
-  return unit >= 0xd800 ? unit + 0x2000 : unit;
 }
