@@ -83,6 +83,12 @@ class Settings(BaseSettings):
         ge=MIB,
         description="History's byte budget per store (or half the store, if larger); it wins over the seconds.",
     )
+    history_bytes: int = Field(
+        16 * MIB,
+        ge=0,
+        description="What changed in meaning, object by object, for pages: about 20,000 changes, so a busy day of 1,000"
+        " Deployments; 0 keeps nothing.",
+    )
     audit_seconds: float = Field(
         450.0,
         gt=0,

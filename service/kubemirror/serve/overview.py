@@ -1,82 +1,341 @@
-"""/: what is mirrored, how fresh it is, and where to go from here."""
+"""/: what is wrong now, what changed, which versions run side by side, and how fresh all of it is.
+
+Each resource is read as its own page would read it: what a caller may not list is named under "not shown", and counted
+nowhere. What objects say is surveyed by namespace (survey.py), so that an unchanged overview costs its rendering only.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from kubemirror.access.authorizer import Allow, AllowNamespaces, ResourceAttributes
 from kubemirror.serve.asked import Asked
+from kubemirror.serve.changes import changed
 from kubemirror.serve.health import readiness
-from kubemirror.serve.reading import Freshness, freshness, require_path
+from kubemirror.serve.negotiation import parse_accept
+from kubemirror.serve.overview_model import (
+    Because,
+    Changed,
+    Counts,
+    Drift,
+    KindHealth,
+    MirroredResource,
+    NamespaceHealth,
+    NotShown,
+    Overview,
+    RunningVersion,
+    Unhealthy,
+)
+from kubemirror.serve.reading import Reading, read, require_path
+from kubemirror.serve.rendering import one_line
 from kubemirror.serve.routes import get
 from kubemirror.serve.serving import AskedHere, Serving
-from kubemirror.state.catalog import Entry
+from kubemirror.serve.status import StatusError
+from kubemirror.serve.survey import RUNNERS, Part, Surveyed
+from kubemirror.state.events import Phase
+from kubemirror.state.meaning import Meaning
+from kubemirror.views.conditions import SEVERITY, Tone
+from kubemirror.views.rollout import SILENT
+
+# What fits on a screen and a half; the whole is on the resources' own pages.
+MOST_UNHEALTHY, MOST_CHANGES, MOST_DRIFTS = 50, 25, 20
+# "The last minutes": a rollout, its failure and its repair.
+CHANGES_SECONDS = 900.0
+# Objects noted and not looked at yet that are looked at before the page is made: some 10 ms.
+_SETTLED_FIRST = 100
+# Made by others that are shown themselves: told with them, or where nobody above is to blame.
+_MADE = frozenset({"pods", "replicasets.apps"})
+# Meanings that are no news on the overview: each step of a rollout.
+_STEPS = frozenset({Meaning.ROLLOUT})
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One mirrored resource as the overview shows it. objects: None where the caller may see a part only."""
-
-    entry: Entry
-    objects: int | None
-    bytes: int
-    state: Freshness
-    resource_version: str
-
-
-async def rows(serving: Serving, asked: Asked) -> list[Row]:
-    """The resources that the caller may list."""
+async def overview_of(serving: Serving, asked: Asked) -> Overview:
+    """All that the caller may see of it."""
     context = serving.context
-    shown: list[Row] = []
+    readings: list[Reading] = []
+    hidden: list[NotShown] = []
     for entry in list(context.catalog):
-        resource = entry.resource
-        attributes = ResourceAttributes("list", resource.group, resource.version, resource.plural)
-        decision = await context.authorizer.authorize(asked.caller, attributes, partial=True)
-        if not isinstance(decision, Allow | AllowNamespaces) or not entry.stores:
+        if not entry.stores:
             continue
-        stores = list(entry.stores.values())
-        shown.append(
-            Row(
-                entry,
-                sum(map(len, stores)) if isinstance(decision, Allow) else None,
-                sum(store.size for store in stores),
-                freshness(stores, context.clock()),
-                str(max(store.resource_version for store in stores)),
-            )
+        try:
+            reading = await read(context, asked.caller, entry, verb="list")
+        except StatusError as error:
+            if error.code != 403:
+                raise
+            hidden.append(NotShown(resource=entry.resource.name, reason=error.message))
+            continue
+        if reading.stores:
+            readings.append(reading)
+    parts: list[Part] = []
+    for reading in readings:
+        if reading.name not in SILENT and not reading.entry.resource.metadata_only:
+            parts += await serving.survey.parts(reading)
+    unhealthy = _unhealthy(parts)
+    return Overview(
+        waiting=[f"{check.name} ({check.detail})" for check in readiness(context) if not check.ok],
+        health=_health(parts),
+        namespaces=_namespaces(parts),
+        unhealthy=unhealthy[:MOST_UNHEALTHY],
+        unhealthy_total=len(unhealthy),
+        changes=_changes(serving, readings),
+        changes_since=_since(serving, readings),
+        drift=drift(parts)[:MOST_DRIFTS],
+        mirrored=[_mirrored(reading, context.clock()) for reading in readings],
+        not_shown=hidden,
+    )
+
+
+def _mirrored(reading: Reading, now: float) -> MirroredResource:
+    resource, stores = reading.entry.resource, [store for _, store in reading.stores]
+    state = reading.freshness(now)
+    return MirroredResource(
+        resource=resource.name,
+        kind=resource.kind,
+        group=resource.group,
+        version=resource.version,
+        objects=sum(map(len, stores)) if reading.allowed is None else None,
+        bytes=sum(store.size for store in stores),
+        phase=state.phase,
+        reason=state.reason,
+        stale_seconds=state.stale_seconds,
+        heard_seconds=state.heard_seconds,
+        resource_version=str(max(store.resource_version for store in stores)),
+    )
+
+
+# -- health ---------------------------------------------------------------------------------------------
+
+
+def _counts(found: Counter[Tone]) -> Counts:
+    return Counts(**{tone.value: count for tone, count in found.items()})
+
+
+def _health(parts: Sequence[Part]) -> list[KindHealth]:
+    by_kind: dict[str, tuple[str, Counter[Tone]]] = {}
+    for part in parts:
+        if part.counts:
+            by_kind.setdefault(part.resource.name, (part.resource.kind, Counter()))[1].update(part.counts)
+    return [KindHealth(resource=name, kind=kind, counts=_counts(counts)) for name, (kind, counts) in by_kind.items()]
+
+
+def _namespaces(parts: Sequence[Part]) -> list[NamespaceHealth]:
+    spaces: dict[str, dict[str, Counter[Tone]]] = {}
+    for part in parts:
+        if part.counts and part.resource.namespaced:
+            spaces.setdefault(part.namespace, {}).setdefault(part.resource.name, Counter()).update(part.counts)
+    found = [
+        NamespaceHealth(
+            namespace=namespace,
+            counts=_counts(sum(kinds.values(), Counter())),
+            kinds={name: _counts(counts) for name, counts in kinds.items()},
         )
-    return shown
+        for namespace, kinds in spaces.items()
+    ]
+    found.sort(key=lambda each: (-each.counts.bad, -each.counts.warn, -each.counts.busy, each.namespace))
+    return found
+
+
+def _unhealthy(parts: Sequence[Part]) -> list[Unhealthy]:
+    """Worst first, then what began last. What an owner that is troubled itself has made is told with the owner."""
+    troubled = {each.held.uid: (part, each) for part in parts for each in part.troubled}
+    below: dict[str, list[tuple[Part, Surveyed]]] = {}
+    shown: list[tuple[Part, Surveyed]] = []
+    for part, each in troubled.values():
+        if part.resource.name not in _MADE or not each.owner:
+            shown.append((part, each))
+            continue
+        above = each
+        while above.owner in troubled:
+            above = troubled[above.owner][1]
+        if above is not each:
+            below.setdefault(above.held.uid, []).append((part, each))
+        elif _tone(each) in (Tone.BAD, Tone.WARN):
+            shown.append((part, each))
+    shown.sort(key=lambda pair: (SEVERITY[_tone(pair[1])], -(_began(pair[1]) or 0.0), pair[1].held.key))
+    return [_told(part, each, below.get(each.held.uid, ())) for part, each in shown]
+
+
+def _tone(each: Surveyed) -> Tone:
+    return each.verdict.tone if each.verdict is not None else Tone.UNKNOWN
+
+
+def _began(each: Surveyed) -> float | None:
+    return each.verdict.since if each.verdict is not None else None
+
+
+def _told(part: Part, each: Surveyed, below: Iterable[tuple[Part, Surveyed]]) -> Unhealthy:
+    found = each.verdict
+    assert found is not None  # noqa: S101 - it is troubled by its verdict
+    reasons: dict[tuple[str, str], Because] = {}
+    for made, child in below:
+        if child.verdict is None or child.verdict.tone not in (Tone.BAD, Tone.WARN):
+            continue
+        key = (made.resource.name, child.verdict.word)
+        if key in reasons:
+            reasons[key].count += 1
+        else:
+            reasons[key] = Because(
+                resource=made.resource.name,
+                kind=made.resource.kind,
+                word=child.verdict.word,
+                tone=child.verdict.tone,
+                count=1,
+                namespace=child.held.namespace,
+                name=child.held.name,
+            )
+    return Unhealthy(
+        resource=part.resource.name,
+        kind=part.resource.kind,
+        namespace=each.held.namespace,
+        name=each.held.name,
+        word=found.word,
+        tone=found.tone,
+        sentence=found.sentence,
+        rule=found.rule,
+        detail=found.detail,
+        since=found.since,
+        because=list(reasons.values()),
+    )
+
+
+# -- changes --------------------------------------------------------------------------------------------
+
+
+def _changes(serving: Serving, readings: Sequence[Reading]) -> list[Changed]:
+    context, history = serving.context, serving.chronicle.history
+    history.settle(_SETTLED_FIRST)
+    by_name = {reading.name: reading for reading in readings}
+    found: list[Changed] = []
+    for key, entry in history.recent(context.clock() - CHANGES_SECONDS):
+        reading = by_name.get(key.resource)
+        if reading is None or key.resource in _MADE or not reading.shows(key.namespace):
+            continue
+        if entry.meanings and _STEPS.issuperset(entry.meanings):
+            continue
+        found.append(changed(context, reading, key, entry))
+        if len(found) == MOST_CHANGES:
+            break
+    return found
+
+
+def _since(serving: Serving, readings: Sequence[Reading]) -> float | None:
+    began = [at for reading in readings if (at := serving.chronicle.history.began(reading.name)) is not None]
+    context = serving.context
+    return context.wall() - (context.clock() - max(began)) if began else None
+
+
+# -- versions side by side ------------------------------------------------------------------------------
+
+
+def drift(parts: Iterable[Part]) -> list[Drift]:
+    """Images of workloads that run in more than one version; the one that most run first."""
+    images: dict[str, dict[str, list[tuple[Part, Surveyed]]]] = {}
+    for part in parts:
+        if part.resource.name in RUNNERS:
+            for each in part.objects.values():
+                for image, version in {(run.image, run.version) for run in each.runs}:
+                    images.setdefault(image, {}).setdefault(version, []).append((part, each))
+    found = [
+        Drift(image=image, versions=sorted((_running(*each) for each in found.items()), key=_most_first))
+        for image, found in images.items()
+        if len(found) > 1
+    ]
+    found.sort(key=lambda each: (-sum(version.workloads for version in each.versions), each.image))
+    return found
+
+
+def _running(version: str, workloads: Sequence[tuple[Part, Surveyed]]) -> RunningVersion:
+    part, first = workloads[0]
+    return RunningVersion(
+        version=version,
+        workloads=len(workloads),
+        namespaces=sorted({each.held.namespace for _, each in workloads}),
+        resource=part.resource.name,
+        namespace=first.held.namespace,
+        name=first.held.name,
+    )
+
+
+def _most_first(version: RunningVersion) -> tuple[int, str]:
+    return -version.workloads, version.version
+
+
+# -- forms ----------------------------------------------------------------------------------------------
 
 
 def routes(serving: Serving) -> APIRouter:
     """/."""
-    router = APIRouter()
+    router = APIRouter(tags=["overview"])
 
     async def overview(asked: AskedHere) -> Response:
+        """What is wrong, what changed, what runs in more than one version, and what is mirrored."""
         await require_path(serving.context, asked.caller, "/")
-        shown = await rows(serving, asked)
-        waiting = [check for check in readiness(serving.context) if not check.ok]
+        told = await overview_of(serving, asked)
         if asked.terminal:
-            return Response(_text(asked, shown), media_type="text/plain; charset=utf-8")
-        page = serving.pages.render(
-            "overview.html", asked, rows=shown, waiting=waiting, now=serving.context.wall(), title="Overview"
-        )
-        return Response(page, media_type="text/html; charset=utf-8", headers={"cache-control": "no-store"})
+            response = Response(_text(asked, told), media_type="text/plain; charset=utf-8")
+        elif _wants_json(asked):
+            response = Response(told.model_dump_json(by_alias=True), media_type="application/json")
+        else:
+            response = Response(_page(serving, asked, told), media_type="text/html; charset=utf-8")
+        response.headers["cache-control"] = "no-store"
+        return response
 
-    get(router, "/", overview, in_contract=False)
+    get(router, "/", overview, response_model=None, responses={200: {"model": Overview}})
     return router
 
 
-def _text(asked: Asked, shown: list[Row]) -> str:
-    """What curl gets: the same as a table, and where to go."""
-    width = max([len(row.entry.resource.name) for row in shown] + [8]) + 3
+def _page(serving: Serving, asked: Asked, told: Overview) -> str:
+    return serving.pages.render(
+        "overview.html",
+        asked,
+        title="Overview",
+        headline=_headline(told),
+        told=told,
+        stale=[each for each in told.mirrored if each.phase is not Phase.SYNCED],
+        namespaced=[each for each in told.health if any(each.resource in space.kinds for space in told.namespaces)],
+        now=serving.context.wall(),
+    )
+
+
+def _headline(told: Overview) -> str:
+    failing = sum(each.tone is Tone.BAD for each in told.unhealthy)
+    if failing:
+        return f"{failing} {'object is' if failing == 1 else 'objects are'} failing"
+    if told.unhealthy:
+        return "Nothing is failing"
+    return "All is as wanted" if told.health else "Overview"
+
+
+def _wants_json(asked: Asked) -> bool:
+    """Whether JSON is named in Accept before a page is."""
+    for clause in parse_accept(asked.accept):
+        media = f"{clause.type}/{clause.subtype}".lower()
+        if media in ("application/json", "text/html"):
+            return media == "application/json"
+    return False
+
+
+def _text(asked: Asked, told: Overview) -> str:
+    """What curl gets: the same as tables, and where to go."""
+    width = max([len(row.resource) for row in told.mirrored] + [8]) + 3
     lines = [f"{'RESOURCE':<{width}}{'OBJECTS':>9}   {'STATE':<10}HEARD"]
-    for row in shown:
-        heard = "never" if row.state.heard_seconds is None else f"{row.state.heard_seconds:.0f}s ago"
+    for row in told.mirrored:
+        heard = "never" if row.heard_seconds is None else f"{row.heard_seconds:.0f}s ago"
         count = "-" if row.objects is None else row.objects
-        lines.append(f"{row.entry.resource.name:<{width}}{count:>9}   {row.state.phase:<10}{heard}")
+        lines.append(f"{row.resource:<{width}}{count:>9}   {row.phase:<10}{heard}")
+    if told.unhealthy:
+        lines += ["", "NOT AS WANTED"]
+        for each in told.unhealthy:
+            where = f"{each.namespace}/{each.name}" if each.namespace else each.name
+            lines.append(one_line(f"{each.kind} {where}: {each.word}: {each.sentence}"))
+    if told.drift:
+        lines += ["", "IN MORE THAN ONE VERSION"]
+        for image in told.drift:
+            versions = ", ".join(f"{each.version} ({each.workloads})" for each in image.versions)
+            lines.append(one_line(f"{image.image}: {versions}"))
     at = f"{asked.origin}{asked.base}"
     lines += ["", f"{at}/versions", f"{at}/resources/deployments", f"{at}/watch?resource=deployments", f"{at}/-/docs"]
     return "\n".join(lines) + "\n"

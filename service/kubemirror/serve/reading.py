@@ -43,6 +43,7 @@ class Reading:
 
     namespace: the one asked for, None for all. allowed: the namespaces the caller is confined to, None
     for no confinement. until: the event loop's second until which the access decision holds.
+    excluded: the namespaces that are not asked for.
     """
 
     entry: Entry
@@ -50,10 +51,16 @@ class Reading:
     namespace: str | None
     allowed: frozenset[str] | None
     until: float = inf
+    excluded: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
         return self.entry.resource.name
+
+    @property
+    def definitions(self) -> bytes:
+        """The columnDefinitions of the cells that are held, as JSON; one resource's stores have the same."""
+        return self.stores[0][1].columns if self.stores else b""
 
     def require_served(self) -> None:
         """Raise what the request must be answered with where nothing of it can be served.
@@ -83,20 +90,20 @@ class Reading:
         """Whether an object of ``namespace`` is part of this reading."""
         if self.namespace is not None and namespace != self.namespace:
             return False
-        return self.allowed is None or namespace in self.allowed
+        return namespace not in self.excluded and (self.allowed is None or namespace in self.allowed)
 
     def parts(self) -> list[tuple[Reader, str | None]]:
         """(reader, namespace or None for all) in storage order."""
         served = [(key, reader) for key, reader in self.stores if reader.phase not in (Phase.FORBIDDEN, Phase.GONE)]
         if self.namespace is not None:
             return [(reader, self.namespace) for _, reader in served if self.shows(self.namespace)]
-        if self.allowed is None:
+        if self.allowed is None and not self.excluded:
             return [(reader, None) for _, reader in served]
         return [
             (reader, namespace)
             for key, reader in served
             for namespace in (reader.namespaces if key == ALL_NAMESPACES else (key,))
-            if namespace in self.allowed
+            if self.shows(namespace)
         ]
 
     def objects(self) -> Iterator[Object]:

@@ -23,10 +23,10 @@ SECURITY: Headers = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy
 
 def reads_lines(asked: Asked) -> bool:
     """Whether an error is to be one line of text: what was asked for is a table in a terminal."""
-    if not asked.path.startswith("/resources"):
+    if not asked.path.startswith(("/resources", "/watch")):
         return False
     output = next((part[7:] for part in asked.query.split("&") if part.startswith("output=")), "")
-    return output in _LINE_FORMS or (not output and asked.terminal)
+    return output in _LINE_FORMS or (not output and asked.terminal and asked.path.startswith("/resources"))
 
 
 def render_error(error: StatusError, asked: Asked, pages: Pages) -> tuple[Headers, bytes]:

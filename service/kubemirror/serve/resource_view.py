@@ -32,6 +32,10 @@ class ShownColumn:
     description: str = ""
     priority: int = 0
 
+    @property
+    def ages(self) -> bool:
+        return self.name == "Age"
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

@@ -120,26 +120,10 @@ def chosen(asked: Asked, output: Output | None) -> Output:
     return Output.JSON
 
 
-class Printers:
-    """One Printer per version of a resource and its columns."""
-
-    def __init__(self) -> None:
-        self._printers: dict[str, tuple[object, bytes, Printer]] = {}
-
-    def of(self, reading: Reading) -> Printer:
-        resource = reading.entry.resource
-        definitions = reading.stores[0][1].columns
-        held = self._printers.get(resource.name)
-        if held is None or held[0] is not resource or held[1] != definitions:
-            held = (resource, definitions, Printer(resource, resource.version, definitions))
-            self._printers[resource.name] = held
-        return held[2]
-
-
 def routes(serving: Serving) -> APIRouter:
     """/resources/{resource}[/{namespace}[/{name}]]."""
     context = serving.context
-    printers = Printers()
+    printers = serving.printers
     router = APIRouter(tags=["resources"])
 
     async def collection(asked: AskedHere, resource: str, query: Annotated[ResourcesQuery, Query()]) -> Response:

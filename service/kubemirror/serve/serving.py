@@ -9,11 +9,14 @@ from fastapi import Depends, Request
 
 from kubemirror.serve.answers import Answers
 from kubemirror.serve.asked import Asked
+from kubemirror.serve.chronicle import Chronicle
 from kubemirror.serve.context import Context
 from kubemirror.serve.fastlane import Lane
 from kubemirror.serve.pages import Pages
+from kubemirror.serve.printers import Printers
 from kubemirror.serve.seats import Seats
 from kubemirror.serve.sharing import Sharing
+from kubemirror.serve.survey import Survey
 from kubemirror.serve.traffic import Traffic
 
 
@@ -25,13 +28,17 @@ class Serving:
     answers: Answers = field(default_factory=Answers)
     traffic: Traffic = field(default_factory=Traffic)
     pages: Pages = field(default_factory=Pages)
+    printers: Printers = field(default_factory=Printers)
     lane: Lane = field(init=False)
     seats: Seats = field(init=False)
+    chronicle: Chronicle = field(init=False)
+    survey: Survey = field(default_factory=Survey)
     sharing: Sharing = field(default_factory=Sharing)
 
     def __post_init__(self) -> None:
         self.lane = Lane(self.context, self.traffic)
         self.seats = Seats(self.context, self.traffic)
+        self.chronicle = Chronicle(self.context)
 
 
 async def _asked(request: Request) -> Asked:

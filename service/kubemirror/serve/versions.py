@@ -18,11 +18,12 @@ from kubemirror.serve.listing import listing
 from kubemirror.serve.reading import Reading, find, read
 from kubemirror.serve.routes import OneNamespace, get
 from kubemirror.serve.serving import AskedHere, Serving
-from kubemirror.serve.status import bad_request, not_found
+from kubemirror.serve.status import not_found
+from kubemirror.serve.watch_shape import require_workload
 from kubemirror.state.catalog import Entry
 from kubemirror.state.objects import Key, Object
 from kubemirror.state.selectors import Selection, parse_label_selector
-from kubemirror.views.versions import WORKLOADS, versions
+from kubemirror.views.versions import versions
 
 DEPLOYMENTS = "deployments.apps"
 
@@ -175,6 +176,5 @@ def routes(serving: Serving) -> APIRouter:
 
 def _workloads(serving: Serving, name: str) -> Entry:
     entry = find(serving.context, name)
-    if entry.resource.name not in WORKLOADS:
-        raise bad_request(f"{entry.resource.name} runs no containers: ask for one of {', '.join(sorted(WORKLOADS))}")
+    require_workload(entry.resource)
     return entry
