@@ -6,7 +6,7 @@
 // theme (auto, light, dark), accent (#0a58ca), server. It tells `kube-mirror:state` and `kube-mirror:select`.
 import { tick } from "./ages.js";
 import { show } from "./cells.js";
-import { compare, keysOf } from "./order.js";
+import { ordering, placed } from "./order.js";
 import { watch } from "./watch.js";
 
 // Of /watch, by the attribute that sets it.
@@ -41,6 +41,7 @@ export class KubeMirror extends HTMLElement {
   #held = new Map();  // by uid: the object of the last event, and its keys
   #rows = new Map();  // by uid: the row that shows it
   #columns = [];
+  #order = null;
   #dirty = new Set();
 
   connectedCallback() {
@@ -93,6 +94,7 @@ export class KubeMirror extends HTMLElement {
     this.#watching?.stop();
     this.#watching = null;
     this.#forget();
+    this.#order = ordering(this.getAttribute("sort"));
     const title = this.getAttribute("heading") || this.getAttribute("resource") || "";
     this.#parts.heading.data = title;
     this.#parts.scroll.setAttribute("aria-label", title || "Kubernetes objects");
@@ -120,7 +122,7 @@ export class KubeMirror extends HTMLElement {
   }
 
   #titled(columns) {
-    this.#columns = columns;
+    this.#columns = columns.map((column) => ({ ...column, fixed: column.name === "Name" }));
     const row = element("tr");
     for (const { name, description } of columns) {
       const cell = element("th");
@@ -138,7 +140,7 @@ export class KubeMirror extends HTMLElement {
       if (type === "RESET") this.#forget();
       else if (type === "DELETED") this.#held.delete(uid);
       else {
-        this.#held.set(uid, { object, order: keysOf(object) });
+        this.#held.set(uid, { object, place: placed(object) });
         this.#dirty.add(uid);
       }
     }
@@ -147,7 +149,7 @@ export class KubeMirror extends HTMLElement {
 
   #draw() {
     const { body, count, more } = this.#parts;
-    const sorted = [...this.#held].sort(([, one], [, other]) => compare(one.order, other.order));
+    const sorted = [...this.#held].sort(([, one], [, other]) => this.#order(one.place, other.place));
     const shown = new Map(sorted.slice(0, this.limit));
     for (const [uid, row] of this.#rows) {
       if (shown.has(uid)) continue;
@@ -175,8 +177,7 @@ export class KubeMirror extends HTMLElement {
 
   #row(object) {
     const row = element("tr");
-    for (const { name } of this.#columns) {
-      const named = name === "Name";
+    for (const { fixed: named } of this.#columns) {
       const cell = element(named ? "th" : "td");
       if (named) {
         cell.scope = "row";
@@ -192,7 +193,7 @@ export class KubeMirror extends HTMLElement {
   #update(row, object) {
     const ages = new Map((object.ages ?? []).map((each) => [each.column, each]));
     object.cells.forEach((value, index) => {
-      if (row.cells[index]) show(row.cells[index], value, object.tones?.[index], ages.get(index));
+      if (row.cells[index]) show(row.cells[index], this.#columns[index], value, object.tones?.[index], ages.get(index));
     });
   }
 

@@ -1,22 +1,40 @@
-// The order of rows: by the keys that the server gives them with a sort, else by namespace and name.
+// The order of rows: by the keys that the server gives them with a sort, then by namespace and name.
 
-export function keysOf(object) {
-  return object.order ?? [object.metadata.namespace ?? "", object.metadata.name];
+// What a row is placed by. keys: its `order`, if it was sorted by anything.
+export function placed({ order, metadata: { namespace, name } }) {
+  return { keys: order ?? [], namespace: namespace ?? "", name };
 }
 
-// Where something with these keys belongs in a list of what has an `order` each.
-export function placeOf(order, list) {
+// Compares two of these. sort: the parameter that the rows were asked for with.
+export function ordering(sort) {
+  const signs = (sort ?? "").split(",").filter(Boolean).map((key) => (key.trim().startsWith("-") ? -1 : 1));
+  return (one, other) => {
+    for (let index = 0; index < signs.length; index += 1) {
+      const [mine, theirs] = [one.keys[index] ?? null, other.keys[index] ?? null];
+      if (mine === null || theirs === null) {
+        if (mine !== theirs) return mine === null ? 1 : -1;  // what is missing is last either way
+        continue;
+      }
+      const order = compare(mine, theirs);
+      if (order) return signs[index] * order;
+    }
+    return compare(one.namespace, other.namespace) || compare(one.name, other.name);
+  };
+}
+
+// Where something belongs in a list of what has a `place` each.
+export function placeOf(place, list, order) {
   let low = 0, high = list.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (compare(list[middle].order, order) < 0) low = middle + 1;
+    if (order(list[middle].place, place) < 0) low = middle + 1;
     else high = middle;
   }
   return low;
 }
 
-// As the server orders: numbers before text, missing last, text by code points, lists by their elements.
-export function compare(one, other) {
+// Numbers before text, text by code points, lists by their elements.
+function compare(one, other) {
   if (Array.isArray(one) && Array.isArray(other)) {
     for (let index = 0; index < Math.min(one.length, other.length); index += 1) {
       const order = compare(one[index], other[index]);
@@ -24,16 +42,10 @@ export function compare(one, other) {
     }
     return one.length - other.length;
   }
-  const [first, second] = [rank(one), rank(other)];
-  if (first !== second) return first - second;
+  if (typeof one !== typeof other) return typeof one === "string" ? 1 : -1;
   if (one === other) return 0;
   if (typeof one === "string") return byCodePoints(one, other);
   return one < other ? -1 : 1;
-}
-
-function rank(value) {
-  if (value === null || value === undefined) return 4;
-  return { number: 0, boolean: 1, string: 2 }[typeof value] ?? 3;
 }
 
 // JavaScript compares UTF-16 units, which puts what lies beyond U+FFFF before U+E000.

@@ -3,7 +3,7 @@
 // frame is held up by more of them than fit.
 import { text, show } from "./cells.js";
 import { move, take } from "./morph.js";
-import { compare, keysOf, placeOf } from "./order.js";
+import { ordering, placed, placeOf } from "./order.js";
 
 // Of a frame's 16 ms; the rest is for style, layout and paint.
 const FRAME_MS = 8;
@@ -18,6 +18,7 @@ export class Rows {
     this.refill = refill;
     this.changed = 0;
     this.flashes = 0;
+    this.order = ordering(new URL(table.dataset.watch, location.href).searchParams.get("sort"));
     this.pending = new Map();
     this.adopt();
   }
@@ -30,7 +31,7 @@ export class Rows {
     this.places = [];
     for (const row of body.rows) {
       if (!row.dataset.uid) continue;
-      row.order = orderOf(row);
+      row.place = this.placeIn(row);
       this.held.set(row.dataset.uid, row);
       this.places.push(row);
     }
@@ -39,6 +40,9 @@ export class Rows {
     this.limit = Number(this.table.dataset.limit ?? Infinity);
     this.continued = new URL(location.href).searchParams.has("continue");
     this.more = document.querySelector(".pages a[rel=next]") !== null;
+    this.columns = [...this.table.tHead.rows[0].cells].map(({ dataset: { type, links } }) => ({
+      type, links, fixed: Boolean(links),
+    }));
     this.upTo = Number(this.table.dataset.cursor || 0);
     for (const [uid, event] of this.pending) if (this.known(event)) this.pending.delete(uid);
   }
@@ -86,11 +90,11 @@ export class Rows {
 
   put(uid, object) {
     let row = this.held.get(uid);
-    const order = keysOf(object);
-    if (row && compare(row.order, order) === 0) return this.update(row, object);
+    const place = placed(object);
+    if (row && this.order(row.place, place) === 0) return this.update(row, object);
     const was = row ? this.places.indexOf(row) : -1;
     if (row) this.places.splice(was, 1);
-    const at = placeOf(order, this.places);
+    const at = placeOf(place, this.places, this.order);
     const outside = (at === 0 && this.continued) || (at === this.places.length && this.more);
     if (outside) {
       if (row) {
@@ -104,7 +108,7 @@ export class Rows {
       row = this.made(uid, object);
       this.held.set(uid, row);
     }
-    row.order = order;
+    row.place = place;
     this.update(row, object);
     move(this.body, row, this.places[at] ?? null);
     this.places.splice(at, 0, row);
@@ -124,7 +128,7 @@ export class Rows {
     const ages = new Map((object.ages ?? []).map((age) => [age.column, age]));
     object.cells.forEach((value, index) => {
       const cell = row.cells[index];
-      if (cell && show(cell, value, object.tones?.[index], ages.get(index))) this.flash(cell);
+      if (cell && show(cell, this.columns[index], value, object.tones?.[index], ages.get(index))) this.flash(cell);
     });
   }
 
@@ -133,11 +137,11 @@ export class Rows {
     const { namespace, name } = object.metadata;
     const row = document.createElement("tr");
     row.dataset.uid = uid;
-    for (const head of this.table.tHead.rows[0].cells) {
-      const named = head.dataset.links === "object", inside = head.dataset.links === "namespace";
+    for (const { links, fixed } of this.columns) {
+      const named = links === "object";
       const cell = document.createElement(named ? "th" : "td");
       if (named) cell.scope = "row";
-      if (named || inside) {
+      if (fixed) {
         const link = document.createElement("a");
         link.href = named ? this.address(namespace, name) : within(namespace);
         cell.append(link);
@@ -145,6 +149,13 @@ export class Rows {
       row.append(cell);
     }
     return row;
+  }
+
+  // Of a row that the server has rendered: its link says which object it is.
+  placeIn(row) {
+    const parts = new URL(row.querySelector("th[scope=row] a").href).pathname.split("/").map(decodeURIComponent);
+    const keys = row.dataset.order ? JSON.parse(row.dataset.order) : [];
+    return { keys, namespace: this.table.dataset.namespaced ? parts.at(-2) : "", name: parts.at(-1) };
   }
 
   address(namespace, name) {
@@ -168,11 +179,4 @@ function within(namespace) {
   url.searchParams.delete("continue");
   url.searchParams.set("namespace", namespace);
   return url.pathname + url.search;
-}
-
-function orderOf(row) {
-  if (row.dataset.order) return JSON.parse(row.dataset.order);
-  const link = row.querySelector("th[scope=row] a");
-  const parts = new URL(link.href).pathname.split("/").map(decodeURIComponent);
-  return row.closest("table").dataset.namespaced ? parts.slice(-2) : ["", parts.at(-1)];
 }
