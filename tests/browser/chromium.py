@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from playwright.async_api import Page
+from playwright.async_api import Frame, Page
 
 from tests.serve.world import Store
 
@@ -24,7 +24,7 @@ def ready(name: str, state: str) -> str:
     return f"{ROWS}.some((row) => row[1] == '{name}' && row[2] == '{state}')"
 
 
-async def until(page: Page, condition: str, *, seconds: float = PATIENCE_SECONDS) -> None:
+async def until(page: Page | Frame, condition: str, *, seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until an expression is true.
 
     Playwright's own wait evaluates its text again and again, which the pages' policy forbids; this is a closure.

@@ -93,7 +93,7 @@ function linked(value) {
   return [text(value)];
 }
 
-function element(name, attributes) {
+export function element(name, attributes = {}) {
   return dressed(document.createElement(name), attributes);
 }
 

@@ -5,7 +5,7 @@
 // --allow-origin. Attributes: resource, selector, namespace, fields, q, filter, columns, sort, limit, heading,
 // theme (auto, light, dark), accent (#0a58ca), server. It tells `kube-mirror:state` and `kube-mirror:select`.
 import { tick } from "./ages.js";
-import { show } from "./cells.js";
+import { element, show } from "./cells.js";
 import { ordering, placed } from "./order.js";
 import { watch } from "./watch.js";
 
@@ -29,6 +29,9 @@ style.replaceSync(`
   thead th { font-size: .85em; color: var(--quiet); border: 0; } tbody th { font-weight: 550; } a { color: var(--accent); text-underline-offset: 2px; }
   :focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; }
   [data-tone=warn] { color: light-dark(#7a4d00, #ffcf7d); font-weight: 600; } [data-tone=bad] { color: light-dark(#a11722, #ff9ca2); font-weight: 600; }
+  .tag { border: 1px solid var(--line); border-radius: 4px; padding: 0 .35em; font-size: .92em; } .bar { vertical-align: middle; margin-left: .25em; } .bar-all { fill: var(--line); }
+  .bar-full, .dot-good { fill: light-dark(#136c3a, #7fdca4); } .bar-part, .dot-warn { fill: light-dark(#b26a00, #ffcf7d); } .dot { fill: var(--quiet); }
+  .dot-bad { fill: light-dark(#a11722, #ff9ca2); } .dot-busy { fill: var(--accent); }
   .dim :is(td, tbody th, tbody a) { color: var(--quiet); } p { margin: .4em 0 0; } [hidden] { display: none; }
 `);
 
@@ -235,10 +238,6 @@ export class KubeMirror extends HTMLElement {
     this.#parts.note.hidden = !text;
     this.#parts.note.textContent = text;
   }
-}
-
-function element(name) {
-  return document.createElement(name);
 }
 
 if (!customElements.get("kube-mirror")) customElements.define("kube-mirror", KubeMirror);
