@@ -30,6 +30,10 @@ class Past:
     began: float | None
     forgotten: int
 
+    @property
+    def changes(self) -> list[Changed]:
+        return [row for row in self.rows if isinstance(row, Changed)]
+
 
 def changed(context: Context, reading: Reading, key: ObjectKey, entry: Entry) -> Changed:
     """One entry of the history."""
@@ -43,7 +47,7 @@ def changed(context: Context, reading: Reading, key: ObjectKey, entry: Entry) ->
         namespace=key.namespace,
         name=key.name,
         meanings=[each.value for each in entry.meanings],
-        manager=entry.manager.name if entry.manager is not None else "",
+        manager=entry.manager,
         details=[
             ChangedValue(
                 meaning=each.meaning.value if each.meaning is not None else "",

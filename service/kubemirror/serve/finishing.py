@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -40,21 +41,26 @@ def finish(
     headers: Headers,
     etag: bytes = b"",
     ages: bool = False,
+    beside: Sequence[Reading] = (),
 ) -> Finished:
-    """Keep and send ``body``, which was made from ``reading`` with no await between.
+    """Keep and send ``body``, which was made from ``reading`` (and those ``beside`` it) with no await between.
 
     etag: given where the body tells ages, which are no change of content; else it is of the body.
     ages: the body may be used for AGES_SECONDS only.
     """
     context = serving.context
     loop = asyncio.get_running_loop()
-    catalog, version, stamp = context.catalog, context.catalog.version, reading.stamp
-    until = min(reading.until, asked.caller.until)
+    readings = (reading, *beside)
+    catalog, version = context.catalog, context.catalog.version
+    stamps = [each.stamp for each in readings]
+    until = min(asked.caller.until, *(each.until for each in readings))
     if ages:
         until = min(until, loop.time() + AGES_SECONDS)
 
     def current() -> bool:
-        return catalog.version == version and reading.stamp == stamp
+        return catalog.version == version and all(
+            each.stamp == stamp for each, stamp in zip(readings, stamps, strict=True)
+        )
 
     answer = Answer(
         status=200,
@@ -71,7 +77,7 @@ def finish(
             current,
             lambda: freshness_headers(context, reading),
             until,
-            tuple(reader for _, reader in reading.stores),
+            tuple({reader: None for each in readings for _, reader in each.stores}),
         ),
     )
     serving.answers.put(asked.variant, answer)

@@ -15,7 +15,7 @@ from fastapi.responses import Response
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.changes import changed
 from kubemirror.serve.health import readiness
-from kubemirror.serve.negotiation import parse_accept
+from kubemirror.serve.negotiation import prefers_json
 from kubemirror.serve.overview_model import (
     Because,
     Changed,
@@ -36,7 +36,6 @@ from kubemirror.serve.serving import AskedHere, Serving
 from kubemirror.serve.status import StatusError
 from kubemirror.serve.survey import RUNNERS, Part, Surveyed
 from kubemirror.state.events import Phase
-from kubemirror.state.meaning import Meaning
 from kubemirror.views.conditions import SEVERITY, Tone
 from kubemirror.views.rollout import SILENT
 
@@ -48,8 +47,6 @@ CHANGES_SECONDS = 900.0
 _SETTLED_FIRST = 100
 # Made by others that are shown themselves: told with them, or where nobody above is to blame.
 _MADE = frozenset({"pods", "replicasets.apps"})
-# Meanings that are no news on the overview: each step of a rollout.
-_STEPS = frozenset({Meaning.ROLLOUT})
 
 
 async def overview_of(serving: Serving, asked: Asked) -> Overview:
@@ -213,7 +210,7 @@ def _changes(serving: Serving, readings: Sequence[Reading]) -> list[Changed]:
         reading = by_name.get(key.resource)
         if reading is None or key.resource in _MADE or not reading.shows(key.namespace):
             continue
-        if entry.meanings and _STEPS.issuperset(entry.meanings):
+        if not entry.news:
             continue
         found.append(changed(context, reading, key, entry))
         if len(found) == MOST_CHANGES:
@@ -276,7 +273,7 @@ def routes(serving: Serving) -> APIRouter:
         told = await overview_of(serving, asked)
         if asked.terminal:
             response = Response(_text(asked, told), media_type="text/plain; charset=utf-8")
-        elif _wants_json(asked):
+        elif prefers_json(asked.accept):
             response = Response(told.model_dump_json(by_alias=True), media_type="application/json")
         else:
             response = Response(_page(serving, asked, told), media_type="text/html; charset=utf-8")
@@ -307,15 +304,6 @@ def _headline(told: Overview) -> str:
     if told.unhealthy:
         return "Nothing is failing"
     return "All is as wanted" if told.health else "Overview"
-
-
-def _wants_json(asked: Asked) -> bool:
-    """Whether JSON is named in Accept before a page is."""
-    for clause in parse_accept(asked.accept):
-        media = f"{clause.type}/{clause.subtype}".lower()
-        if media in ("application/json", "text/html"):
-            return media == "application/json"
-    return False
 
 
 def _text(asked: Asked, told: Overview) -> str:

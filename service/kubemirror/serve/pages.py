@@ -17,8 +17,10 @@ from kubemirror.serve.assets import Static, web
 from kubemirror.serve.embed import carried
 from kubemirror.serve.links import list_path, object_path
 from kubemirror.serve.visible import cell, cut, ratio, shown, web_url
+from kubemirror.views.computed import short
 from kubemirror.views.conditions import Tone
 from kubemirror.views.duration import human_duration
+from kubemirror.views.images import parse_image
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -58,8 +60,10 @@ class Pages:
             "cell": cell,
             "clock": clock,
             "cut": cut,
+            "image_name": image_name,
             "ratio": ratio,
             "segment": segment,
+            "short": short,
             "web_url": web_url,
         }
         environment.globals |= {"query": urlencode, "list_path": list_path, "object_path": object_path, "tones": TONES}
@@ -75,6 +79,11 @@ class Pages:
             **model,
         )
         return page if asked.embedded is None else carried(page, asked.base, asked.embedded)
+
+
+def image_name(image: str) -> str:
+    """An image without its tag and digest."""
+    return parse_image(image).name
 
 
 def segment(value: str) -> str:

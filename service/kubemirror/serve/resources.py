@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote, unquote_plus, urlencode
 
 import orjson
@@ -21,7 +21,9 @@ from kubemirror.serve.asked import Asked
 from kubemirror.serve.finishing import finish
 from kubemirror.serve.listing import Listing
 from kubemirror.serve.negotiation import parse_accept
+from kubemirror.serve.object_page import object_page
 from kubemirror.serve.reading import Reading, find, read
+from kubemirror.serve.related import around
 from kubemirror.serve.resource_view import NAMESPACE, Asking, View, view
 from kubemirror.serve.routes import OneNamespace, get
 from kubemirror.serve.sending import Headers
@@ -212,21 +214,23 @@ def routes(serving: Serving) -> APIRouter:
             context, asked.caller, entry, verb="get", namespace=namespace if resource.namespaced else None, name=name
         )
         reading.require_served()
+        page = output is Output.HTML
+        beside = await around(context, asked, entry, namespace) if page else None
         held = reading.get(name, namespace)
         if held is None:
             raise not_found(resource.plural, resource.group, name)
         printer = printers.of(reading)
         asking = Asking(Selection(), wide=output in (Output.WIDE, Output.HTML))
         shown = view(reading, printer, asking, context.wall(), only=held)
-        if output is Output.HTML:
-            body: bytes | Listing = _object_page(serving, asked, reading, held, shown).encode()
+        if beside is not None:
+            facts = _facts(shown)
+            body: bytes | Listing = object_page(serving, asked, reading, held, beside, facts, _forms(asked)).encode()
         else:
             body = _body(output, reading, shown, several=False)
         headers: Headers = []
         etag = b""
-        if output in _AGED:
-            said = _said(reading, shown, context.clock()) if output is Output.HTML else b""
-            etag = etag_of(str(output), asked.base, held.uid, held.resource_version, printer.definitions_json, said)
+        if output in _AGED and not page:  # a page's is of its bytes: it tells of much besides
+            etag = etag_of(str(output), asked.base, held.uid, held.resource_version, printer.definitions_json)
         return finish(
             serving,
             asked,
@@ -237,6 +241,7 @@ def routes(serving: Serving) -> APIRouter:
             headers=headers,
             etag=etag,
             ages=output in _AGED,
+            beside=tuple(beside.readings.values()) if beside is not None else (),
         )
 
     get(router, "/resources/{resource}", collection, query=ResourcesQuery, response_class=Response)
@@ -353,29 +358,11 @@ def _page(
     )
 
 
-def _object_page(serving: Serving, asked: Asked, reading: Reading, held: Object, shown: View) -> str:
-    resource = reading.entry.resource
-    watched = {"resource": resource.name, "as": "key", "name": held.name}
-    if held.namespace:
-        watched["namespace"] = held.namespace
-    where = f" -n {held.namespace}" if held.namespace else ""
+def _facts(shown: View) -> list[tuple[str, Any, str]]:
+    """One object's row as (column, cell, tone)."""
     cells = shown.rows[0].cells
     titles = [column.name for column in shown.columns]
-    return serving.pages.render(
-        "object.html",
-        asked,
-        title=held.name,
-        resource=resource,
-        held=held,
-        state=reading.freshness(serving.context.clock()),
-        facts=[fact for fact in zip(titles, cells, tones(shown.columns, cells), strict=True) if fact[0] != "Name"],
-        lines=yaml(held.raw).decode().splitlines(),
-        live=f"{asked.base}/watch?{urlencode(watched)}",
-        cursor=reading.cursor,
-        forms=_forms(asked),
-        curl=f"curl '{asked.origin}{_url(asked, {'output': 'yaml'})}'",
-        kubectl=f"kubectl --server {asked.origin}{asked.base} get {resource.name} {held.name}{where} -o yaml",
-    )
+    return list(zip(titles, cells, tones(shown.columns, cells), strict=True))
 
 
 def _has_more(printer: Printer) -> bool:

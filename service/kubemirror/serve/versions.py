@@ -15,10 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kubemirror.serve.finishing import finish
 from kubemirror.serve.listing import listing
+from kubemirror.serve.negotiation import prefers_json
 from kubemirror.serve.reading import Reading, find, read
 from kubemirror.serve.routes import OneNamespace, get
 from kubemirror.serve.serving import AskedHere, Serving
 from kubemirror.serve.status import not_found
+from kubemirror.serve.versions_page import versions_page
 from kubemirror.serve.watch_shape import require_workload
 from kubemirror.state.catalog import Entry
 from kubemirror.state.objects import Key, Object
@@ -145,6 +147,12 @@ def routes(serving: Serving) -> APIRouter:
             item = versions(held, entry.resource, wide=True)
             return item is not None and wanted(item)
 
+        if asked.browser and not prefers_json(asked.accept):
+            page = versions_page(serving, asked, reading, filter(keep, reading.objects()), query.image).encode()
+            media_type = "text/html; charset=utf-8"
+            return finish(
+                serving, asked, reading, page, media_type=media_type, route="/versions", headers=[], ages=True
+            )
         everything = selection.empty and wanted is None and query.namespace is None and reading.allowed is None
         body = listing(b"[", items.of(reading, wide=query.wide, keep=keep, everything=everything), b"]\n")
         return finish(serving, asked, reading, body, media_type="application/json", route="/versions", headers=[])

@@ -40,7 +40,10 @@ _ENTRY_OVERHEAD, _DETAIL_OVERHEAD = 400, 200
 # Kinds that are heartbeats themselves: they change all the time, and never in meaning.
 UNTOLD = frozenset({"events", "events.events.k8s.io", "leases.coordination.k8s.io"})
 
+# How the label of a condition's reason ends: it moves along without the condition.
+_REASON = ": reason"
 _STEPS_ONLY = frozenset({Meaning.ROLLOUT})
+_OF_STATUS = frozenset({Meaning.ROLLOUT, Meaning.CONDITION})
 _CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 _IMPORTANCE = {meaning: index for index, meaning in enumerate(Meaning)}
 
@@ -67,7 +70,7 @@ class Entry:
     """One change of an object, or the steps of one rollout.
 
     at, until: the stores' clock. meanings: in the order of Meaning; empty for what came or went.
-    manager: who wrote last, as managedFields tell it. more: how many details are not kept.
+    manager: who wrote last, as managedFields tell it, "" where they do not. more: how many details are not kept.
     steps: how many changes these are. unwatched: the outcome of a stretch that was not watched.
     """
 
@@ -75,7 +78,7 @@ class Entry:
     at: float
     until: float
     meanings: tuple[Meaning, ...]
-    manager: Manager | None
+    manager: str
     details: tuple[Detail, ...]
     more: int
     steps: int
@@ -92,6 +95,13 @@ class Entry:
         """Whether somebody wanted it: more than what a controller reports."""
         return self.type is not ChangeType.MODIFIED or any(
             each in (Meaning.IMAGE, Meaning.SCALE, Meaning.SPEC, Meaning.META) for each in self.meanings
+        )
+
+    @property
+    def news(self) -> bool:
+        """Whether it matters beyond its object: what somebody intended, or a condition or phase that turned."""
+        return self.intended or any(
+            each.meaning is Meaning.CONDITION and not each.label.endswith(_REASON) for each in self.details
         )
 
 
@@ -311,7 +321,7 @@ def entry_of(change: Change) -> Entry | None:
     new, old = change.state, change.old
     unwatched = change.gap is not None
     if change.type is not ChangeType.MODIFIED or old is None:
-        manager = new.manager if change.type is ChangeType.ADDED else None
+        manager = _writer(new.manager, status=False) if change.type is ChangeType.ADDED else ""
         return Entry(change.type, change.at, change.at, (), manager, (), 0, 1, change.resource_version, unwatched)
     found = compared(old, new)
     if not found.meanings:
@@ -323,13 +333,19 @@ def entry_of(change: Change) -> Entry | None:
         change.at,
         change.at,
         tuple(each for each in Meaning if each in found.meanings),
-        new.manager,
+        _writer(new.manager, status=found.meanings <= _OF_STATUS),
         tuple(details[:MOST_DETAILS]),
         max(0, len(details) - MOST_DETAILS),
         1,
         change.resource_version,
         unwatched,
     )
+
+
+def _writer(manager: Manager | None, *, status: bool) -> str:
+    if manager is None:
+        return ""
+    return manager.status if status and manager.status else manager.name
 
 
 def _joined(before: Entry, after: Entry) -> Entry | None:

@@ -18,7 +18,8 @@ resourceVersion, managedFields and generation change with every write or with sp
 two are no difference either.
 
 A path is written as the API server writes it in conflicts: ``.spec.template.spec.containers[name="web"].image``.
-Items of a list are told apart by name, type or the like where that is unique, by index elsewhere.
+Items of a list are told apart by name, type or the like where that is unique, by index elsewhere. The order of
+conditions means nothing.
 """
 
 from __future__ import annotations
@@ -187,7 +188,8 @@ def _of_lists(steps: tuple[Step, ...], old: list[Any], new: list[Any]) -> Iterat
     key = next((key for key in _KEYS if _tells_apart(key, old) and _tells_apart(key, new)), "")
     before = {item[key]: item for item in old} if key else dict(enumerate(old))
     after = {item[key]: item for item in new} if key else dict(enumerate(new))
-    if before.keys() == after.keys() and list(before) != list(after):
+    ordered = key != "type" or steps[-1] != "conditions"  # controllers put the condition that turned last
+    if ordered and before.keys() == after.keys() and list(before) != list(after):
         yield Difference(steps, old, new)  # another order of the same
         return
     for value in {**before, **after}:
