@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from tests.browser.chromium import FLAGS, PATIENCE_SECONDS
 from tests.conftest import tool
 from tests.reader.wire import Wire, wire_to
 from tests.serve.live import Live, running
+from tests.serve.process import Process, serving
 from tests.serve.world import Store, World
 
 HERE = Path(__file__).parent
@@ -48,6 +49,14 @@ def complaints(page: Page) -> list[str]:
     page.on("console", lambda message: heard.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: heard.append(str(error)))
     return heard
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """``kubemirror serve --demo``: a cluster with a life of its own, and its mirror."""
+    with serving(tmp_path_factory.mktemp("demo"), "--demo") as process:
+        process.until_ready()
+        yield process
 
 
 @pytest.fixture
