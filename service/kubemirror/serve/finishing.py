@@ -11,7 +11,7 @@ from kubemirror.serve.answers import AGES_SECONDS, Answer, Validity, etag_of_bod
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.context import Context
 from kubemirror.serve.listing import Listing
-from kubemirror.serve.reading import Reading
+from kubemirror.serve.reading import Moment, Reading
 from kubemirror.serve.sending import Headers, send_answer
 from kubemirror.serve.serving import Serving
 from kubemirror.state.events import Phase
@@ -40,15 +40,20 @@ def finish(
     headers: Headers,
     etag: bytes = b"",
     ages: bool = False,
+    moment: Moment | None = None,
 ) -> Finished:
-    """Keep and send ``body``, which was made from ``reading`` with no await between.
+    """Keep and send ``body``, which was made from ``reading`` with no await between, or of its ``moment``.
 
     etag: given where the body tells ages, which are no change of content; else it is of the body.
     ages: the body may be used for AGES_SECONDS only.
     """
     context = serving.context
     loop = asyncio.get_running_loop()
-    catalog, version, stamp = context.catalog, context.catalog.version, reading.stamp
+    catalog, version, stamp = (
+        context.catalog,
+        context.catalog.version,
+        reading.stamp if moment is None else moment.stamp,
+    )
     until = min(reading.until, asked.caller.until)
     if ages:
         until = min(until, loop.time() + AGES_SECONDS)
@@ -69,7 +74,8 @@ def finish(
         route=route,
         validity=Validity(
             current,
-            lambda: freshness_headers(context, reading),
+            # What was made of an earlier moment must not have its readers go on from a later one.
+            lambda: freshness_headers(context, reading, "" if moment is None or current() else moment.cursor),
             until,
             tuple(reader for _, reader in reading.stores),
         ),
@@ -78,8 +84,11 @@ def finish(
     return Finished(answer, asked)
 
 
-def freshness_headers(context: Context, reading: Reading) -> Headers:
-    """Cache-Status (RFC 9211), Age where upstream is lost, the cursor, and a warning for what is left out."""
+def freshness_headers(context: Context, reading: Reading, cursor: str = "") -> Headers:
+    """Cache-Status (RFC 9211), Age where upstream is lost, the cursor, and a warning for what is left out.
+
+    cursor: of what is shown, where that is not all that is held by now.
+    """
     headers: Headers = []
     state = reading.freshness(context.clock())
     if state.phase is Phase.STALE:
@@ -87,7 +96,7 @@ def freshness_headers(context: Context, reading: Reading) -> Headers:
         headers.append((b"age", b"%d" % (state.heard_seconds or state.stale_seconds or 0)))
     else:
         headers.append((b"cache-status", b"kubemirror; hit"))
-    headers.append((b"kubemirror-resource-version", reading.cursor.encode("latin-1", "replace")))
+    headers.append((b"kubemirror-resource-version", (cursor or reading.cursor).encode("latin-1", "replace")))
     for namespace, reason in reading.missing:
         text = f"{reading.name} in namespace {namespace} is left out: {reason}"
         headers.append((b"warning", b'299 - "%s"' % _quotable(text)))
