@@ -40,13 +40,17 @@ from kubemirror.serve import (
 )
 from kubemirror.serve.asked import Asked, asked_of, client_of
 from kubemirror.serve.context import Context
+from kubemirror.serve.cors import cors_headers, preflight
+from kubemirror.serve.embed import PREFIX, origins_of, problem_with
 from kubemirror.serve.kubernetes.app import kubernetes_app
+from kubemirror.serve.page_policy import page_headers
 from kubemirror.serve.problems import problem_of, unknown_path
 from kubemirror.serve.rendering import SECURITY, render_error, said_of, send_status
-from kubemirror.serve.sending import send_answer, send_body
+from kubemirror.serve.sending import Headers, send_answer, send_body
 from kubemirror.serve.serving import Serving
 from kubemirror.serve.status import StatusError, bad_request, forbidden
 from kubemirror.serve.variant import visible
+from kubemirror.serve.zipped import zipping
 
 _KUBERNETES = ("api", "apis", "openapi", "version")
 _LOOPBACK_HOSTS = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
@@ -90,7 +94,6 @@ class Application:
         keep = scope.get("extensions", {}).get("kubemirror.keep")  # the fast lane's, where there is one
         code, stream = 500, False
         sent = _Sent()
-        ours = _first_segment(asked.path) not in _KUBERNETES
 
         async def noted(message: Message) -> None:
             nonlocal code, stream
@@ -101,14 +104,13 @@ class Application:
                 code = message["status"]
                 names = {name for name, _ in message["headers"]}
                 stream = code == 200 and b"content-length" not in names
-                if ours:
-                    missing = [header for header in SECURITY if header[0] not in names]
-                    message = {**message, "headers": [*message["headers"], *missing]}
+                if ours(asked):
+                    message = {**message, "headers": [*message["headers"], *self._added(asked, message["headers"])]}
                 sent.headers = message["headers"]
             await send(message)
 
         try:
-            await self._dispatch(asked, scope, receive, noted)
+            await self._dispatch(asked, scope, receive, zipping(asked, noted))
         finally:
             route = asked.route or _route_of(scope, asked)
             taken = time.perf_counter() - started
@@ -119,15 +121,31 @@ class Application:
             body = b"" if asked.method == "HEAD" else sent.body or b""
             keep(asked.validity, status=code, headers=sent.headers, body=body, route=route)
 
+    def _added(self, asked: Asked, headers: Headers) -> Headers:
+        """What every answer of ours says, every page, and what a page of another origin may read."""
+        names = {name for name, _ in headers}
+        added = [header for header in SECURITY if header[0] not in names]
+        added += cors_headers(asked, self._settings.allow_origin)
+        if any(name == b"content-type" and value.startswith(b"text/html") for name, value in headers):
+            added += page_headers(self._settings.frame_ancestors if asked.embedded is not None else ("self",))
+        return added
+
     async def _dispatch(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             self._check_host(asked)
+            if (allowed := preflight(asked, self._settings.allow_origin)) is not None and ours(asked):
+                await send_body(send, 204, allowed, b"")  # browsers ask without credentials
+                return
+            if asked.embedded is not None:
+                origins = origins_of(self._settings.frame_ancestors, asked.origin)
+                if (problem := problem_with(asked.embedded, origins)) is not None:
+                    raise problem
             asked.caller = await self._authenticated(scope, asked)
         except KubemirrorError as error:
             headers, body = render_error(problem_of(error), asked, self.serving.pages)
             await send_body(send, problem_of(error).code, headers, body)
             return
-        if _first_segment(asked.path) in _KUBERNETES:
+        if not ours(asked):
             await self._kubernetes_http(asked, scope, receive, send)
             return
         if asked.method in ("GET", "HEAD"):
@@ -287,13 +305,22 @@ def site(serving: Serving) -> FastAPI:
 
 
 def _rebased(scope: Scope, asked: Asked) -> Scope:
-    """The scope as everything behind sees it: the base path is gone from the path."""
+    """The scope as everything behind sees it: the base path and what is a frame's are gone."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     raw = raw.partition(b"?")[0]
     base = asked.base.encode()
     if base and (raw == base or raw.startswith(base + b"/")):
         raw = raw[len(base) :] or b"/"
-    return {**scope, "path": asked.path, "raw_path": raw, "root_path": "", "kubemirror.asked": asked}
+    rebased: Scope = {**scope, "path": asked.path, "raw_path": raw, "root_path": "", "kubemirror.asked": asked}
+    if asked.embedded is not None:
+        rebased["raw_path"] = raw[len(PREFIX) :] or b"/"
+        rebased["query_string"] = asked.query.encode("latin-1")
+    return rebased
+
+
+def ours(asked: Asked) -> bool:
+    """Whether it is not the Kubernetes API that is asked."""
+    return _first_segment(asked.path) not in _KUBERNETES
 
 
 def is_watch(asked: Asked) -> bool:

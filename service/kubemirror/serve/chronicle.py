@@ -1,6 +1,6 @@
 """Keeps a History of every store in the catalog, and looks at what it noted while nobody waits for it.
 
-Looking takes about 0.1 ms per change. It is done in slices, at most a twentieth of the time, so that a burst of changes is
+Looking takes about 0.1 ms per change. It is done in slices, at most a twentieth of the time, so that a burst is
 first served to those who watch; what a page shows is looked at when it is asked for (History.of).
 """
 

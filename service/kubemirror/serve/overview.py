@@ -31,7 +31,7 @@ from kubemirror.serve.overview_model import (
     Unhealthy,
 )
 from kubemirror.serve.reading import Reading, read, require_path
-from kubemirror.serve.rendering import PAGE, one_line
+from kubemirror.serve.rendering import one_line
 from kubemirror.serve.routes import get
 from kubemirror.serve.serving import AskedHere, Serving
 from kubemirror.serve.status import StatusError
@@ -302,7 +302,6 @@ def routes(serving: Serving) -> APIRouter:
             response = Response(told.model_dump_json(by_alias=True), media_type="application/json")
         else:
             response = Response(_page(serving, asked, told), media_type="text/html; charset=utf-8")
-            response.raw_headers += PAGE
         response.headers["cache-control"] = "no-store"
         return response
 

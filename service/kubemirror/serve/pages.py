@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.assets import Static, web
+from kubemirror.serve.embed import carried
 from kubemirror.serve.links import list_path, object_path
 from kubemirror.serve.visible import cell, cut, ratio, shown, web_url
 from kubemirror.views.computed import short
@@ -70,8 +71,14 @@ class Pages:
 
     def render(self, template: str, asked: Asked, **model: object) -> str:
         """The page; ``asked`` decides where its links lead."""
-        page = self._environment.get_template(template)
-        return page.render(base=asked.base, asked=asked, assets=f"{asked.base}/-/static/{self.static.version}", **model)
+        page = self._environment.get_template(template).render(
+            base=asked.base,
+            asked=asked,
+            assets=f"{asked.base}/-/static/{self.static.version}",
+            embedded=asked.embedded,
+            **model,
+        )
+        return page if asked.embedded is None else carried(page, asked.base, asked.embedded)
 
 
 def image_name(image: str) -> str:

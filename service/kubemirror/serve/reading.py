@@ -6,7 +6,7 @@ or some namespaces. Our own views merge what they may show; this is the one plac
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -35,6 +35,16 @@ class Freshness:
     reason: str
     stale_seconds: float | None
     heard_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a reading shows at one moment, in storage order, and what names that moment afterwards."""
+
+    objects: Sequence[Object]
+    cursor: str
+    digest: int
+    stamp: tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +121,12 @@ class Reading:
         snapshots = [reader.snapshot(namespace) for reader, namespace in self.parts()]
         return (held for snapshot in snapshots for held in snapshot.objects)
 
+    def moment(self) -> Moment:
+        """What is held now, for those who look at it longer than now."""
+        snapshots = [reader.snapshot(namespace).objects for reader, namespace in self.parts()]
+        objects = snapshots[0] if len(snapshots) == 1 else [held for each in snapshots for held in each]
+        return Moment(objects, self.cursor, self.digest, self.stamp)
+
     def objects_of(self, store: Reader) -> Iterator[Object]:
         """The part of ``objects`` that ``store`` holds."""
         snapshots = [reader.snapshot(namespace) for reader, namespace in self.parts() if reader is store]
@@ -141,6 +157,11 @@ class Reading:
         if len(self.stores) == 1 and self.stores[0][0] == ALL_NAMESPACES:
             return str(self.stores[0][1].resource_version)
         return ";".join(f"{self.name}/{key}={reader.resource_version}" for key, reader in self.stores)
+
+    @property
+    def state(self) -> str:
+        """Of the worst store: SYNCED, STALE, ..."""
+        return max((reader.phase for _, reader in self.stores), key=_PHASES.index, default=Phase.SYNCED).value
 
     def freshness(self, now: float) -> Freshness:
         """Of the worst store; ``now`` is the stores' clock."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from kubemirror.serve.tones import tones
 from kubemirror.state.catalog import Resource
@@ -26,7 +26,7 @@ class Column(BaseModel):
     name: str
     type: str = Field(description="As in a Table of Kubernetes: string, integer, number, boolean, date.")
     description: str = ""
-    priority: int = Field(0, description="Above 0: shown only where all columns are wanted.")
+    priority: int = Field(default=0, description="Above 0: shown only where all columns are wanted.")
 
 
 class Age(BaseModel):
@@ -34,8 +34,8 @@ class Age(BaseModel):
 
     column: int = Field(description="Which cell, from 0 on.")
     since: int = Field(description="Since when, in seconds since 1970.")
-    before: str = Field("", description="What stands before the age in the cell.")
-    after: str = Field("", description="What stands after it.")
+    before: str = Field(default="", description="What stands before the age in the cell.")
+    after: str = Field(default="", description="What stands after it.")
 
 
 class Identity(BaseModel):
@@ -61,11 +61,13 @@ class Row(BaseModel):
     tones: list[str] = Field(description='What each cell says about the object: age, warn, bad, or "".')
     ages: list[Age] = Field(description="The cells that are ages, which are told as of now.")
     order: list[Any] | None = Field(
-        None,
+        default=None,
         description="What it is sorted by, one per key: lists compare element by element, numbers before text; null,"
         " for what is missing, comes last.",
     )
-    error: str | None = Field(None, description="Why only its name is known: the object is beyond the size cap.")
+    error: str | None = Field(
+        default=None, description="Why only its name is known: the object is beyond the size cap."
+    )
 
 
 class Group(BaseModel):
@@ -84,9 +86,14 @@ class View(BaseModel):
     resource: str
     columns: list[Column]
     rows: list[Row]
-    groups: list[Group] | None = Field(None, description="Instead of rows, where they are counted.")
+    groups: list[Group] | None = Field(default=None, description="Instead of rows, where they are counted.")
     total: int = Field(description="How many there are, this page and all others.")
-    continue_: str | None = Field(None, alias="continue", description="Token of the next page.")
+    next: str | None = Field(
+        default=None,
+        serialization_alias="continue",
+        validation_alias=AliasChoices("next", "continue"),
+        description="Token of the next page.",
+    )
     resource_version: str = Field(alias="resourceVersion", description="Watch from here, and nothing is missed.")
     state: str = Field(description="SYNCED, or STALE where the mirror has lost its cluster.")
 
@@ -100,7 +107,7 @@ class Rows:
         self.table = table
         self.columns = columns
         self._resource = resource
-        self._sorted_by = sorted_by
+        self.sorted_by = sorted_by
 
     def described(self) -> list[Column]:
         """The columns as they are told."""
@@ -134,7 +141,7 @@ class Rows:
             cells=cells,
             tones=tones(self.columns, cells),
             ages=ages,
-            order=[told(key.of(line)) for key in self._sorted_by] if self._sorted_by else None,
+            order=[told(key.of(line)) for key in self.sorted_by] if self.sorted_by else None,
             error=held.error or None,
         )
 

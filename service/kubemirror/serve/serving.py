@@ -16,6 +16,7 @@ from kubemirror.serve.pages import Pages
 from kubemirror.serve.printers import Printers
 from kubemirror.serve.seats import Seats
 from kubemirror.serve.sharing import Sharing
+from kubemirror.serve.sort_values import SortValues
 from kubemirror.serve.survey import Survey
 from kubemirror.serve.traffic import Traffic
 
@@ -28,7 +29,8 @@ class Serving:
     answers: Answers = field(default_factory=Answers)
     traffic: Traffic = field(default_factory=Traffic)
     pages: Pages = field(default_factory=Pages)
-    printers: Printers = field(default_factory=Printers)
+    printers: Printers = field(init=False)
+    sort_values: SortValues = field(default_factory=SortValues)
     lane: Lane = field(init=False)
     seats: Seats = field(init=False)
     chronicle: Chronicle = field(init=False)
@@ -39,6 +41,7 @@ class Serving:
         self.lane = Lane(self.context, self.traffic)
         self.seats = Seats(self.context, self.traffic)
         self.chronicle = Chronicle(self.context)
+        self.printers = Printers(self.survey, self.chronicle)
 
 
 async def _asked(request: Request) -> Asked:

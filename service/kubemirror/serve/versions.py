@@ -17,7 +17,6 @@ from kubemirror.serve.finishing import finish
 from kubemirror.serve.listing import listing
 from kubemirror.serve.negotiation import prefers_json
 from kubemirror.serve.reading import Reading, find, read
-from kubemirror.serve.rendering import PAGE
 from kubemirror.serve.routes import OneNamespace, get
 from kubemirror.serve.serving import AskedHere, Serving
 from kubemirror.serve.status import not_found
@@ -154,7 +153,7 @@ def routes(serving: Serving) -> APIRouter:
             media_type = "text/html; charset=utf-8"
             stale = reading.freshness(context.clock()).phase is not Phase.SYNCED  # then it says for how long
             return finish(
-                serving, asked, reading, page, media_type=media_type, route="/versions", headers=[*PAGE], ages=stale
+                serving, asked, reading, page, media_type=media_type, route="/versions", headers=[], ages=stale
             )
         everything = selection.empty and wanted is None and query.namespace is None and reading.allowed is None
         body = listing(b"[", items.of(reading, wide=query.wide, keep=keep, everything=everything), b"]\n")

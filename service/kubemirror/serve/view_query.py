@@ -27,7 +27,8 @@ def _joined(value: object) -> object:
     return ",".join(value) if isinstance(value, list) and all(isinstance(each, str) for each in value) else value
 
 
-_Listed = BeforeValidator(lambda value: [_joined(value)])
+# One parameter or several, as one text in a list.
+Listed = BeforeValidator(lambda value: [_joined(value)])
 
 
 class ViewQuery(BaseModel):
@@ -41,17 +42,17 @@ class ViewQuery(BaseModel):
     q: Annotated[str, Field(description="Only objects that contain this text, in any cell.")] = ""
     filter: Annotated[
         list[str],
-        _Listed,
+        Listed,
         Field(
             description="Only objects whose cells are so: Ready<1,Image~nginx. = != < <= > >= ~ !~, comma-separated."
         ),
     ] = []
     sort: Annotated[
-        list[str], _Listed, Field(description="Columns by name, comma-separated, - in front for descending.")
+        list[str], Listed, Field(description="Columns by name, comma-separated, - in front for descending.")
     ] = []
     columns: Annotated[
         list[str],
-        _Listed,
+        Listed,
         Field(
             description="Printer columns by name, labels.x, annotations.x, .spec.jsonPath; Title=any of them;"
             " * for those that are shown otherwise."
@@ -63,30 +64,30 @@ class ViewQuery(BaseModel):
     def namespaces(self) -> Namespaces:
         return namespaces_of(self.namespace)
 
-    def rows(self, resource: Resource, table: Table, *, wide: bool = False) -> Rows:
-        """What makes rows in the columns that are asked for. Raises 400."""
-        with _said("columns"):
+    def rows(self, resource: Resource, table: Table, *, wide: bool = False, ordered: bool = True) -> Rows:
+        """What makes rows in the columns that are asked for. ordered: by what ``sort`` says. Raises 400."""
+        with self.said("columns"):
             columns = table.shown(",".join(self.columns), wide=self.wide or wide)
-        return Rows(resource, table, columns, self.sorted_by(table))
+        return Rows(resource, table, columns, self.sorted_by(table) if ordered else ())
 
     def sorted_by(self, table: Table) -> list[SortKey]:
         """Raises 400."""
-        with _said("sort"):
+        with self.said("sort"):
             return parse_sort(",".join(self.sort), table)
 
     def predicate(self, table: Table, rows: Rows) -> Predicate:
         """Which objects are asked for, beside what the selectors say. Raises 400."""
-        with _said("filter"):
+        with self.said("filter"):
             return Predicate(table, self.q, parse_filter(",".join(self.filter), table), list(rows.columns))
 
-
-@contextmanager
-def _said(parameter: str) -> Iterator[None]:
-    """What names no column is told with the parameter that it stands in, and the nearest column."""
-    try:
-        yield
-    except ColumnError as error:
-        raise column_problem(parameter, error) from None
+    @staticmethod
+    @contextmanager
+    def said(parameter: str) -> Iterator[None]:
+        """What names no column is told with the parameter that it stands in, and the nearest column."""
+        try:
+            yield
+        except ColumnError as error:
+            raise column_problem(parameter, error) from None
 
 
 def column_problem(parameter: str, error: ColumnError) -> StatusError:

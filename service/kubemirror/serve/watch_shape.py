@@ -30,8 +30,7 @@ def shape_of(serving: Serving, reading: Reading, query: ViewQuery, form: As) -> 
     if form is not As.ROW and not (query.q or query.filter or query.columns or query.sort):
         return _plain(resource, form, wide=query.wide)
     definitions = reading.definitions
-    printer = serving.printers.of(reading)
-    table = serving.printers.table(reading, printer)
+    table = serving.printers.table(reading)
     rows = query.rows(resource, table)
     predicate = query.predicate(table, rows)
     if not predicate.pure:
@@ -46,7 +45,7 @@ def shape_of(serving: Serving, reading: Reading, query: ViewQuery, form: As) -> 
     asked = (query.q, tuple(query.filter), tuple(query.columns), tuple(query.sort), query.wide, table.several)
     return Shape(
         rows.encoded(context.wall) if form is As.ROW else plain.carry,
-        (form, asked, id(printer)),
+        (form, asked, id(table.printer)),
         wanted=_both(plain.wanted, lambda held: predicate.matches(held, 0.0)) if not predicate.empty else plain.wanted,
         current=current,
         columns=_described(rows.described()),

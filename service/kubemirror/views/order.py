@@ -39,13 +39,19 @@ def parse_sort(text: str, table: Table) -> list[SortKey]:
 
 def in_order(held: Sequence[Object], values: Sequence[Sequence[Value | None]], keys: Sequence[SortKey]) -> list[Object]:
     """``held`` sorted; ``values`` has for each key those of ``held``. Equals stay as they are."""
-    places = list(range(len(held)))
-    for key, each in reversed(list(zip(keys, values, strict=True))):
-        present = [place for place in places if each[place] is not None]
-        missing = [place for place in places if each[place] is None]
-        present.sort(key=each.__getitem__, reverse=key.descending)
+    by = [(each, key.descending) for key, each in zip(keys, values, strict=True)]
+    return [held[place] for place in missing_last(len(held), by)]
+
+
+def missing_last(count: int, keys: Sequence[tuple[Sequence[Any], bool]]) -> list[int]:
+    """The places 0 to ``count`` by (values, descending) of each key, the first weighs most. Equals stay as they are."""
+    places = list(range(count))
+    for values, descending in reversed(keys):
+        present = [place for place in places if values[place] is not None]
+        missing = [place for place in places if values[place] is None]
+        present.sort(key=values.__getitem__, reverse=descending)
         places = present + missing
-    return [held[place] for place in places]
+    return places
 
 
 def told(value: Value | None) -> Any:

@@ -19,8 +19,8 @@ class Predicate:
         self.table = table
         self.filter = condition
         self._q = q.casefold()
-        printed = {id(column.cell) for column in table.printed}
-        self._others = [column for column in columns if id(column.cell) not in printed]
+        printed = {column.source for column in table.printed}
+        self._others = [column for column in columns if column.source not in printed]
 
     @property
     def empty(self) -> bool:

@@ -94,6 +94,7 @@ class TableColumn(NamedTuple):
 
     kind: how its cells are compared. ages: whether they go on by themselves. pure: whether they are the object's alone.
     decodes: whether a cell takes decoding the whole object, which costs much more than its printed cells.
+    source: what the cells are, whatever the column's title.
     """
 
     name: str
@@ -105,6 +106,18 @@ class TableColumn(NamedTuple):
     ages: bool = False
     pure: bool = True
     decodes: bool = False
+    source: str = ""
+
+
+# What a page shows first of some resources, where that is not what kubectl prints.
+_PAGE_COLUMNS = {
+    "deployments.apps": ("Health", NAMESPACE, "Name", "Ready", "Up-to-date", "Version", "Age", "Last Change"),
+}
+
+
+def default_columns(resource: Resource, *, page: bool) -> tuple[str, ...]:
+    """The columns that are shown when none are named; () for those that kubectl prints."""
+    return _PAGE_COLUMNS.get(resource.name, ()) if page else ()
 
 
 class Table:
@@ -127,7 +140,20 @@ class Table:
         if several:
             self.printed.insert(0, _NAMESPACE)
         self._others = [_computed(each) for each in computed]
-        self._defaults = [self.column(name) for name in defaults]
+        self._titles: dict[str, TableColumn] = {}
+        # Other versions of the resource may print others.
+        named = {column.name.casefold() for column in [*self.printed, *self._others]}
+        self._defaults = [self.column(name) for name in defaults if name.casefold() in named]
+
+    @property
+    def has_more(self) -> bool:
+        """Whether ``wide`` shows more."""
+        return len(self._default(wide=True)) > len(self._default(wide=False))
+
+    @property
+    def custom(self) -> bool:
+        """Whether other columns than the printer's are shown by default."""
+        return bool(self._defaults)
 
     @property
     def known(self) -> list[TableColumn]:
@@ -144,7 +170,7 @@ class Table:
     def shown(self, columns: str = "", *, wide: bool = False) -> list[TableColumn]:
         """Those that ``columns`` names, comma-separated; without any those that are shown by default.
 
-        Raises ColumnError.
+        Their titles are known from then on. Raises ColumnError.
         """
         named = [each.strip() for each in split(columns)]
         found: list[TableColumn] = []
@@ -152,6 +178,7 @@ class Table:
             found += self._default(wide=wide) if text == ALL else [self._titled(text)]
         if len(found) > MOST_COLUMNS:
             raise ColumnError(f"{len(found)} columns are too many: name at most {MOST_COLUMNS}")
+        self._titles = {column.name.casefold(): column for column in reversed(found)}
         return found or self._default(wide=wide)
 
     def _default(self, *, wide: bool) -> list[TableColumn]:
@@ -167,6 +194,8 @@ class Table:
         for column in known:
             if column.name.casefold() == folded:
                 return column
+        if folded in self._titles:
+            return self._titles[folded]
         if folded.startswith(LABELS) and len(text) > len(LABELS):
             return _label(text[len(LABELS) :])
         if folded.startswith(ANNOTATIONS) and len(text) > len(ANNOTATIONS):
@@ -176,6 +205,8 @@ class Table:
         raise ColumnError(f'there is no column "{text}"', text, [column.name for column in known])
 
     def _titled(self, text: str) -> TableColumn:
+        if text.startswith('"') and text.endswith('"') and len(text) > 2:
+            return self.column(text[1:-1])
         title, equals, rest = text.partition("=")
         if not equals or title.startswith((".", "{", "[", "$")):
             return self.column(text)
@@ -193,7 +224,8 @@ def _printed(printer: Printer, index: int) -> TableColumn:
 
     ages = printer.aging(index)
     kind = Kind.AGE if ages else kind_of(each.name, each.type)
-    return TableColumn(each.name, each.type, each.description, each.priority, kind, cell, ages=ages)
+    source = f"printed {index}"
+    return TableColumn(each.name, each.type, each.description, each.priority, kind, cell, ages=ages, source=source)
 
 
 def _computed(each: Computed) -> TableColumn:
@@ -206,6 +238,7 @@ def _computed(each: Computed) -> TableColumn:
         lambda line: each.cell(line.held, line.now),
         pure=each.pure,
         decodes=True,
+        source=f"computed {each.name}",
     )
 
 
@@ -217,6 +250,7 @@ def _label(name: str) -> TableColumn:
         0,
         kind_of(name.rpartition("/")[2], "string"),
         lambda line: line.held.labels.get(name),
+        source=f"label {name}",
     )
 
 
@@ -225,7 +259,8 @@ def _annotation(name: str) -> TableColumn:
         return (line.data["metadata"].get("annotations") or {}).get(name)
 
     title = name.rpartition("/")[2]
-    return TableColumn(title, "string", f"Annotation {name}", 0, kind_of(title, "string"), cell, decodes=True)
+    told = f"Annotation {name}"
+    return TableColumn(title, "string", told, 0, kind_of(title, "string"), cell, decodes=True, source=told)
 
 
 def _path(text: str) -> TableColumn:
@@ -259,7 +294,14 @@ def _images(line: Line) -> JSON:
     return ",".join(each["image"] for each in containers if each.get("image")) or None
 
 
-_NAMESPACE = TableColumn(NAMESPACE, "string", "", 0, Kind.TEXT, lambda line: line.held.namespace)
+_NAMESPACE = TableColumn(NAMESPACE, "string", "", 0, Kind.TEXT, lambda line: line.held.namespace, source=NAMESPACE)
 _IMAGE = TableColumn(
-    "Image", "string", "Images of all containers, init containers too.", 1, Kind.IMAGE, _images, decodes=True
+    "Image",
+    "string",
+    "Images of all containers, init containers too.",
+    1,
+    Kind.IMAGE,
+    _images,
+    decodes=True,
+    source="Image",
 )
