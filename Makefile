@@ -7,6 +7,7 @@ BIN    := $(VENV)/bin
 CACHE  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kubemirror
 # Named by content, so that neither a fresh clone nor a touched file installs anything twice.
 READY  := $(VENV)/.ready-$(shell cat requirements/dev.txt pyproject.toml | cksum | cut -d' ' -f1)
+SEEN   := $(VENV)/.browser-$(shell cat requirements/dev.txt requirements/browser.txt | cksum | cut -d' ' -f1)
 ARGS   ?=
 
 export PATH := $(CACHE)/bin:$(PATH)
@@ -50,7 +51,7 @@ bench: $(READY) tools  ## Measure speed and memory beside others' (VERSION_RS=bi
 docs: $(READY)  ## Write what docs/ repeats from the code
 	@$(BIN)/python tools/settings_table.py
 
-tools: $(READY)  ## Fetch or build what tests run and pip has not: promtool, wrk, nginx, Chromium, a control plane
+tools: $(READY) $(SEEN)  ## Fetch or build what tests run and pip has not: promtool, wrk, nginx, Chromium, a control plane
 	@tools/unpack.sh $(CACHE) promtool "tests need it to judge /metrics" prometheus
 	@tools/unpack.sh $(CACHE) nginx "push is tested behind it" nginx
 	@tools/unpack.sh $(CACHE) chromium-headless-shell "pages are tested in it" chromium-headless-shell +
@@ -63,6 +64,12 @@ lock:  ## Resolve pyproject.toml anew into requirements/
 clean:  ## Remove what the other commands made in this checkout
 	rm -rf $(VENV) dist build .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find service tests bench tools -name __pycache__ -prune -exec rm -rf {} +
+
+# Playwright, axe-core and the Nu HTML Checker: 120 MB that only tests, bench and pictures need.
+$(SEEN): $(READY) requirements/browser.txt
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/browser.txt
+	@rm -f $(VENV)/.browser-*
+	@touch $@
 
 # Nothing is built in isolation: hatchling comes from the lock, with its hash, like everything else.
 # Progress is for people at a terminal: the first line that `make run` prints is the URL.

@@ -77,7 +77,9 @@ async def answer(
             audit=audit,
             grants=grants_of(settings),
         )
-        server = Server(application(context), context, listening, tls)
+        app = application(context)
+        server = Server(app, context, listening, tls)
+        tasks["history"] = asyncio.create_task(app.serving.chronicle.run(), name="history")
         tasks["loop"] = asyncio.create_task(context.lag.run(), name="loop")
         tasks["pressure"] = asyncio.create_task(Pressure(context).run(), name="pressure")
         tasks["collector"] = asyncio.create_task(collect_after_sync(context), name="collector")

@@ -141,7 +141,8 @@ async def test_the_overview_shows_no_resource_that_may_not_be_listed(asking: Ask
     page = await asking(world).get("/", headers={"accept": "text/html"})
 
     assert page.status_code == 200
-    assert "deployments.apps" not in page.text
+    assert "/resources/deployments.apps" not in page.text
+    assert "Not shown:" in page.text  # by its name, and why
 
 
 async def test_a_caller_who_may_see_some_namespaces_sees_those(asking: Asking) -> None:

@@ -21,7 +21,7 @@ from kubemirror.access.audit import Stream
 from kubemirror.errors import ExpiredError, KubemirrorError, StoreError
 from kubemirror.serve.context import Context
 from kubemirror.serve.cursor import read_cursor, write_cursor
-from kubemirror.serve.forms import As, carried, key
+from kubemirror.serve.forms import As, key
 from kubemirror.serve.frame import Frame, batched
 from kubemirror.serve.life import Life
 from kubemirror.serve.problems import problem_of
@@ -42,6 +42,7 @@ CLOCK_SLACK_SECONDS = 0.001
 _TURN = 2000
 _INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
 
+_OTHER_COLUMNS = StatusError(410, "Expired", "the resource has other columns now: begin with a snapshot")
 _TYPES = {kind: kind.value.encode() for kind in ChangeType}
 
 _ENDS = {401: "forbidden", 403: "forbidden", 404: "gone", 410: "expired", 503: "shutdown"}
@@ -94,7 +95,6 @@ class Subscription:
         self._sources = sources
         self._wanted = wanted
         self._life = life
-        self._carry = carried(wanted.form)
         self._tail = b',"id":%s' % orjson.dumps(id)
         self._id = id
         # Framing and the transport hold it a few times over.
@@ -129,6 +129,23 @@ class Subscription:
     def confined(self) -> bool:
         """Whether its reader may not see all namespaces."""
         return any(source.reading.confined for source in self._sources)
+
+    @property
+    def tells_columns(self) -> bool:
+        """Whether it tells rows, which mean nothing to a reader who has not heard ``subscribed``."""
+        return self._wanted.form is As.ROW
+
+    @property
+    def subscribed(self) -> bytes:
+        """The frame that says what is told, and in which columns."""
+        parts = [b'{"type":"SUBSCRIBED"', self._tail, b',"resource":', orjson.dumps(self.resources)]
+        if self.confined:
+            parts.append(b',"omitted":"namespaces"')
+        if self.tells_columns:
+            columns = {source.reading.name: source.shape.columns for source in self._sources}
+            told = b",".join(b"%s:%s" % (orjson.dumps(name), each) for name, each in columns.items())
+            parts.append(b',"columns":{%s}' % told)
+        return b"".join([*parts, b"}"])
 
     # -- opening --------------------------------------------------------------------------------------
 
@@ -261,6 +278,9 @@ class Subscription:
                 self._begin_again(source, error)
             except KubemirrorError:  # what came before has been told; the first error says what to do
                 return [self._failed(problem_of(error))]
+        if not all(source.shape.current() for source in self._sources):
+            # Whether an object was shown before can no longer be told, and the cells that were are under other titles.
+            return [self._failed(_OTHER_COLUMNS)]
         frames: list[Frame] = []
         if self._initial is not None:
             self._go_on(self._initial, frames)
@@ -332,7 +352,7 @@ class Subscription:
         for count, held in enumerate(source.objects, start=1):
             if source.shows(held):
                 kind = ChangeType.MODIFIED if (held.namespace, held.name) in source.holds else ChangeType.ADDED
-                yield Frame((kind.value,), self._event(kind, self._carry(held), ""))
+                yield Frame((kind.value,), self._event(kind, source.shape.carry(held), ""))
             if count % _TURN == 0:
                 source.require_kept()
                 yield None
@@ -391,11 +411,11 @@ class Subscription:
         if alone:
             self._cursor[source.name] = max(self._cursor.get(source.name, 0), told.cursor)
             cursor = self._written()
-        return self._shown(told, cursor)
+        return self._shown(source, told, cursor)
 
-    def _shown(self, told: Told, cursor: str) -> Frame:
+    def _shown(self, source: Source, told: Told, cursor: str) -> Frame:
         differs = self._wanted.form is As.DIFF and told.type is not ChangeType.ADDED
-        shown = key(told.object) if differs else self._carry(told.object)
+        shown = key(told.object) if differs else source.shape.carry(told.object)
         return Frame((told.type.value,), self._event(told.type, shown, cursor, self._compared(told)), cursor)
 
     # -- at rest --------------------------------------------------------------------------------------
@@ -415,8 +435,8 @@ class Subscription:
         journal = source.place.journal
         if self._audience is None or self._audience.journal is not journal:
             wire, reading, wanted = self._wire, source.reading, self._wanted
-            asked = (reading.namespace, reading.allowed, source.selection, source.object_name)
-            told = (self._id, wanted.form, wanted.changes, wanted.batch, wire.kind)
+            asked = (reading.namespace, reading.allowed, reading.excluded, source.selection, source.object_name)
+            told = (self._id, source.shape.key, wanted.changes, wanted.batch, wire.kind)
             key = (journal, source.name, asked, told)
             self._audience = self._sharing.audience(key, lambda: Audience(journal, self._plain, self._encoding(wire)))
         return True
@@ -431,7 +451,7 @@ class Subscription:
         told = source.heard(change.old, change)
         if told is None or not self._means(told):
             return None
-        return self._shown(told, write_cursor({source.name: told.cursor}))
+        return self._shown(source, told, write_cursor({source.name: told.cursor}))
 
     def _stir(self) -> None:
         """The journal has something to read."""
@@ -459,6 +479,8 @@ class Subscription:
         assert sharing is not None and wire is not None and audience is not None, "what rests has them"  # noqa: S101, PT018
         (source,) = self._sources
         place = source.place
+        if not source.shape.current():
+            return False
         if not place.pending:
             return True  # the task has been here since
         if not wire.outlet.ready:
@@ -585,7 +607,7 @@ class Subscription:
         present = {source.name for source in self._sources}
         for reading in readings.values():
             like = next(source for source in self._sources if source.reading is reading)
-            for source in sources_of(reading, like.selection, like.object_name):
+            for source in sources_of(reading, like.selection, like.object_name, like.shape):
                 if source.name not in present:  # a store of a namespace, which could not be read before
                     self._follow(source, shown=True)
                     self._sources.append(source)

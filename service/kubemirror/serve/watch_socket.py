@@ -34,7 +34,7 @@ from kubemirror.serve.sharing import Wire
 from kubemirror.serve.status import StatusError, bad_request
 from kubemirror.serve.subscription import Subscription
 from kubemirror.serve.watch import ROUTE
-from kubemirror.serve.watch_query import WatchQuery, query_of, subscribe
+from kubemirror.serve.watch_query import REPEATED, WatchQuery, query_of, subscribe
 
 # Close codes: the only subscription has ended (an ERROR tells why), its life is over, access was withdrawn, a message
 # that is no text, the process leaves. 1009, too large a message, is the protocol's own.
@@ -86,8 +86,7 @@ def first_query(asked: Asked) -> WatchQuery | None:
     given: dict[str, list[str]] = parse_qs(asked.query, keep_blank_values=True)
     if not given:
         return None
-    many = ("resource", "changes", "holds")
-    return query_of({name: each if name in many else each[-1] for name, each in given.items()})
+    return query_of({name: each if name in REPEATED else each[-1] for name, each in given.items()})
 
 
 class Socket:
@@ -119,6 +118,8 @@ class Socket:
                 await self._close("expired")
                 return
             if first is not None:
+                if first.tells_columns:
+                    await self._write([first.subscribed])
                 task = asyncio.create_task(self._tell(FIRST, first), name="subscription 0")
                 self._running[FIRST] = _Running(task, first)
                 first = None
@@ -199,11 +200,7 @@ class Socket:
             await self._guarded([_error(problem_of(error), id_)])
             return
         self._running[id_].subscription = subscription
-        said: dict[str, object] = {"type": "SUBSCRIBED", "id": id_, "resource": subscription.resources}
-        if subscription.confined:
-            said["omitted"] = "namespaces"
-        named = orjson.dumps(said)
-        if await self._guarded([named]):
+        if await self._guarded([subscription.subscribed]):
             await self._tell(id_, subscription)
 
     async def _tell(self, id_: str, subscription: Subscription) -> None:
