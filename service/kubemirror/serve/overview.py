@@ -6,8 +6,9 @@ nowhere. What objects say is surveyed by namespace (survey.py), so that an uncha
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from fastapi import APIRouter
 from fastapi.responses import Response
@@ -34,13 +35,16 @@ from kubemirror.serve.rendering import one_line
 from kubemirror.serve.routes import get
 from kubemirror.serve.serving import AskedHere, Serving
 from kubemirror.serve.status import StatusError
-from kubemirror.serve.survey import RUNNERS, Part, Surveyed
+from kubemirror.serve.survey import Part, Surveyed
 from kubemirror.state.events import Phase
+from kubemirror.state.history import Entry, ObjectKey
 from kubemirror.views.conditions import SEVERITY, Tone
 from kubemirror.views.rollout import SILENT
 
 # What fits on a screen and a half; the whole is on the resources' own pages.
-MOST_UNHEALTHY, MOST_CHANGES, MOST_DRIFTS = 50, 25, 20
+MOST_UNHEALTHY, MOST_CHANGES, MOST_DRIFTS, MOST_SPACES = 50, 25, 20, 20
+# Callers who see different parts: one for each team that has its page open, say.
+MOST_SUMMARIES = 16
 # "The last minutes": a rollout, its failure and its repair.
 CHANGES_SECONDS = 900.0
 # Objects noted and not looked at yet that are looked at before the page is made: some 10 ms.
@@ -49,7 +53,33 @@ _SETTLED_FIRST = 100
 _MADE = frozenset({"pods", "replicasets.apps"})
 
 
-async def overview_of(serving: Serving, asked: Asked) -> Overview:
+class Told(NamedTuple):
+    """What a survey says, in order. It depends on its parts alone."""
+
+    health: list[KindHealth]
+    namespaces: list[NamespaceHealth]
+    unhealthy: list[Unhealthy]
+    drift: list[Drift]
+
+
+class Summaries:
+    """What was told of the last few surveys: whoever sees the same parts is told the same, until one moves."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[int, ...], tuple[list[Part], Told]] = OrderedDict()
+
+    def of(self, parts: list[Part]) -> Told:
+        key = tuple(map(id, parts))  # kept beside it, so that no other part can have the id
+        kept = self._kept.get(key)
+        if kept is None:
+            told = Told(_health(parts), _namespaces(parts), _unhealthy(parts), drift(parts, MOST_DRIFTS))
+            kept = self._kept[key] = (parts, told)
+            if len(self._kept) > MOST_SUMMARIES:
+                self._kept.popitem(last=False)
+        return kept[1]
+
+
+async def overview_of(serving: Serving, asked: Asked, summaries: Summaries) -> Overview:
     """All that the caller may see of it."""
     context = serving.context
     readings: list[Reading] = []
@@ -70,16 +100,16 @@ async def overview_of(serving: Serving, asked: Asked) -> Overview:
     for reading in readings:
         if reading.name not in SILENT and not reading.entry.resource.metadata_only:
             parts += await serving.survey.parts(reading)
-    unhealthy = _unhealthy(parts)
+    told = summaries.of(parts)
     return Overview(
         waiting=[f"{check.name} ({check.detail})" for check in readiness(context) if not check.ok],
-        health=_health(parts),
-        namespaces=_namespaces(parts),
-        unhealthy=unhealthy[:MOST_UNHEALTHY],
-        unhealthy_total=len(unhealthy),
+        health=told.health,
+        namespaces=told.namespaces,
+        unhealthy=told.unhealthy[:MOST_UNHEALTHY],
+        unhealthy_total=len(told.unhealthy),
         changes=_changes(serving, readings),
         changes_since=_since(serving, readings),
-        drift=drift(parts)[:MOST_DRIFTS],
+        drift=told.drift,
         mirrored=[_mirrored(reading, context.clock()) for reading in readings],
         not_shown=hidden,
     )
@@ -204,18 +234,14 @@ def _told(part: Part, each: Surveyed, below: Iterable[tuple[Part, Surveyed]]) ->
 def _changes(serving: Serving, readings: Sequence[Reading]) -> list[Changed]:
     context, history = serving.context, serving.chronicle.history
     history.settle(_SETTLED_FIRST)
-    by_name = {reading.name: reading for reading in readings}
-    found: list[Changed] = []
-    for key, entry in history.recent(context.clock() - CHANGES_SECONDS):
+    by_name = {reading.name: reading for reading in readings if reading.name not in _MADE}
+
+    def news(key: ObjectKey, entry: Entry) -> bool:
         reading = by_name.get(key.resource)
-        if reading is None or key.resource in _MADE or not reading.shows(key.namespace):
-            continue
-        if not entry.news:
-            continue
-        found.append(changed(context, reading, key, entry))
-        if len(found) == MOST_CHANGES:
-            break
-    return found
+        return reading is not None and entry.news and reading.shows(key.namespace)
+
+    recent = history.recent(context.clock() - CHANGES_SECONDS, news, MOST_CHANGES)
+    return [changed(context, by_name[key.resource], key, entry) for key, entry in recent]
 
 
 def _since(serving: Serving, readings: Sequence[Reading]) -> float | None:
@@ -227,32 +253,30 @@ def _since(serving: Serving, readings: Sequence[Reading]) -> float | None:
 # -- versions side by side ------------------------------------------------------------------------------
 
 
-def drift(parts: Iterable[Part]) -> list[Drift]:
-    """Images of workloads that run in more than one version; the one that most run first."""
-    images: dict[str, dict[str, list[tuple[Part, Surveyed]]]] = {}
+def drift(parts: Iterable[Part], most: int) -> list[Drift]:
+    """The ``most`` images of workloads that run in more than one version; the one that most run first."""
+    images: dict[str, dict[str, list[tuple[Part, Sequence[Surveyed]]]]] = {}
     for part in parts:
-        if part.resource.name in RUNNERS:
-            for each in part.objects.values():
-                for image, version in {(run.image, run.version) for run in each.runs}:
-                    images.setdefault(image, {}).setdefault(version, []).append((part, each))
-    found = [
+        for (image, version), running in part.images.items():
+            images.setdefault(image, {}).setdefault(version, []).append((part, running))
+    drifting = [(image, found) for image, found in images.items() if len(found) > 1]
+    drifting.sort(key=lambda each: (-sum(len(run) for runs in each[1].values() for _, run in runs), each[0]))
+    return [
         Drift(image=image, versions=sorted((_running(*each) for each in found.items()), key=_most_first))
-        for image, found in images.items()
-        if len(found) > 1
+        for image, found in drifting[:most]
     ]
-    found.sort(key=lambda each: (-sum(version.workloads for version in each.versions), each.image))
-    return found
 
 
-def _running(version: str, workloads: Sequence[tuple[Part, Surveyed]]) -> RunningVersion:
-    part, first = workloads[0]
+def _running(version: str, found: Sequence[tuple[Part, Sequence[Surveyed]]]) -> RunningVersion:
+    part, running = found[0]
+    first = running[0].held
     return RunningVersion(
         version=version,
-        workloads=len(workloads),
-        namespaces=sorted({each.held.namespace for _, each in workloads}),
+        workloads=sum(len(runs) for _, runs in found),
+        namespaces=sorted({part.namespace for part, _ in found}),
         resource=part.resource.name,
-        namespace=first.held.namespace,
-        name=first.held.name,
+        namespace=first.namespace,
+        name=first.name,
     )
 
 
@@ -266,11 +290,12 @@ def _most_first(version: RunningVersion) -> tuple[int, str]:
 def routes(serving: Serving) -> APIRouter:
     """/."""
     router = APIRouter(tags=["overview"])
+    summaries = Summaries()
 
     async def overview(asked: AskedHere) -> Response:
         """What is wrong, what changed, what runs in more than one version, and what is mirrored."""
         await require_path(serving.context, asked.caller, "/")
-        told = await overview_of(serving, asked)
+        told = await overview_of(serving, asked, summaries)
         if asked.terminal:
             response = Response(_text(asked, told), media_type="text/plain; charset=utf-8")
         elif prefers_json(asked.accept):
@@ -292,9 +317,28 @@ def _page(serving: Serving, asked: Asked, told: Overview) -> str:
         headline=_headline(told),
         told=told,
         stale=[each for each in told.mirrored if each.phase is not Phase.SYNCED],
-        namespaced=[each for each in told.health if any(each.resource in space.kinds for space in told.namespaces)],
+        **_spaces(told),
         now=serving.context.wall(),
     )
+
+
+def _spaces(told: Overview) -> dict[str, object]:
+    """Namespaces where something is not as wanted, kind by kind; the quiet ones only by name and number."""
+    loud = [each for each in told.namespaces if not _quiet(each)]
+    few = len(told.namespaces) <= MOST_SPACES
+    shown = told.namespaces if few else loud[:MOST_SPACES]
+    return {
+        "spaces": shown,
+        "kinds": [each for each in told.health if any(each.resource in space.kinds for space in shown)],
+        "quiet_spaces": []
+        if few
+        else [each for each in told.namespaces if each.counts.worst in (Tone.GOOD, Tone.REST)],
+        "loud_left": 0 if few else max(0, len(loud) - MOST_SPACES),
+    }
+
+
+def _quiet(space: NamespaceHealth) -> bool:
+    return space.counts.worst in (Tone.GOOD, Tone.REST)
 
 
 def _headline(told: Overview) -> str:

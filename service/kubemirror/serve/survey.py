@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
@@ -21,6 +21,7 @@ from kubemirror.serve.reading import Reading
 from kubemirror.state.catalog import Resource
 from kubemirror.state.objects import Object
 from kubemirror.state.store import Reader
+from kubemirror.views.computed import short
 from kubemirror.views.conditions import Tone
 from kubemirror.views.fields import Fields, maps, text
 from kubemirror.views.rollout import verdict
@@ -36,11 +37,11 @@ TROUBLED = frozenset({Tone.BAD, Tone.WARN, Tone.BUSY, Tone.UNKNOWN})
 
 
 class Run(NamedTuple):
-    """One container's image in one workload."""
+    """One image in one workload: its name, its version, and that in short."""
 
     image: str
     version: str
-    container: str
+    short: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +56,10 @@ class Surveyed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """One namespace of one store, as of a version. troubled: those whose verdict is in TROUBLED."""
+    """One namespace of one store, as of a version: another version is another Part.
+
+    troubled: those whose verdict is in TROUBLED. images: by (image, version), who runs it.
+    """
 
     resource: Resource
     namespace: str
@@ -63,6 +67,7 @@ class Part:
     objects: Mapping[str, Surveyed]
     counts: Counter[Tone]
     troubled: tuple[Surveyed, ...]
+    images: Mapping[tuple[str, str], tuple[Surveyed, ...]]
 
 
 class Survey:
@@ -88,11 +93,18 @@ class Survey:
 
     def verdict(self, resource: Resource, held: Object) -> Verdict | None:
         """The verdict on one object, found once for each version of it."""
+        return self._one(resource, held).verdict
+
+    def runs(self, resource: Resource, held: Object) -> tuple[Run, ...]:
+        """The images that one workload runs, found once for each version of it."""
+        return self._one(resource, held).runs if resource.name in RUNNERS else runs(resource, held)
+
+    def _one(self, resource: Resource, held: Object) -> Surveyed:
         known = self._spaces(resource).setdefault(held.namespace, {})
         found = known.get(held.name)
         if found is None or found.held is not held:
             found = known[held.name] = surveyed(resource, held)
-        return found.verdict
+        return found
 
     def _spaces(self, resource: Resource) -> dict[str, dict[str, Surveyed]]:
         spaces = self._known.get(resource)
@@ -123,11 +135,20 @@ class Survey:
             objects,
             Counter(tone for _, tone in judged),
             tuple(each for each, tone in judged if tone in TROUBLED),
+            _images(objects.values()),
         )
         for gone in kept.keys() - set(reader.namespaces) - {namespace}:
             del kept[gone]
             spaces.pop(gone, None)
         return part
+
+
+def _images(objects: Iterable[Surveyed]) -> dict[tuple[str, str], tuple[Surveyed, ...]]:
+    found: dict[tuple[str, str], list[Surveyed]] = {}
+    for each in objects:
+        for run in each.runs:
+            found.setdefault((run.image, run.version), []).append(each)
+    return {image: tuple(runs) for image, runs in found.items()}
 
 
 def surveyed(resource: Resource, held: Object) -> Surveyed:
@@ -136,12 +157,15 @@ def surveyed(resource: Resource, held: Object) -> Surveyed:
         return Surveyed(held, Verdict("Unknown", Tone.UNKNOWN, held.error, "only the header is held"), "", ())
     data: Fields = orjson.loads(held.raw)
     owner = next((text(each, "uid") for each in owners(data) if each.get("controller") is True), "")
-    runs: tuple[Run, ...] = ()
-    if resource.name in RUNNERS:
-        item = versions(held, resource, wide=True)
-        if item is not None:
-            runs = tuple(Run(each["container"], each["version"], each["name"]) for each in item["containers"])
-    return Surveyed(held, verdict(resource, data), owner, runs)
+    return Surveyed(held, verdict(resource, data), owner, runs(resource, held) if resource.name in RUNNERS else ())
+
+
+def runs(resource: Resource, held: Object) -> tuple[Run, ...]:
+    """The images of one workload's containers, each version of them once."""
+    item = versions(held, resource, wide=True)
+    if item is None:
+        return ()
+    return tuple({Run(each["container"], each["version"], short(each["image"])): None for each in item["containers"]})
 
 
 def owners(data: Fields) -> list[Fields]:

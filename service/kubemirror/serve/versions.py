@@ -23,6 +23,7 @@ from kubemirror.serve.status import not_found
 from kubemirror.serve.versions_page import versions_page
 from kubemirror.serve.watch_shape import require_workload
 from kubemirror.state.catalog import Entry
+from kubemirror.state.events import Phase
 from kubemirror.state.objects import Key, Object
 from kubemirror.state.selectors import Selection, parse_label_selector
 from kubemirror.views.versions import versions
@@ -150,8 +151,9 @@ def routes(serving: Serving) -> APIRouter:
         if asked.browser and not prefers_json(asked.accept):
             page = versions_page(serving, asked, reading, filter(keep, reading.objects()), query.image).encode()
             media_type = "text/html; charset=utf-8"
+            stale = reading.freshness(context.clock()).phase is not Phase.SYNCED  # then it says for how long
             return finish(
-                serving, asked, reading, page, media_type=media_type, route="/versions", headers=[], ages=True
+                serving, asked, reading, page, media_type=media_type, route="/versions", headers=[], ages=stale
             )
         everything = selection.empty and wanted is None and query.namespace is None and reading.allowed is None
         body = listing(b"[", items.of(reading, wide=query.wide, keep=keep, everything=everything), b"]\n")

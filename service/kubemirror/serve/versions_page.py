@@ -6,28 +6,26 @@ that run them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.links import curl_line
 from kubemirror.serve.reading import Reading
 from kubemirror.serve.serving import Serving
-from kubemirror.serve.survey import RUNNERS
+from kubemirror.serve.survey import RUNNERS, Survey
+from kubemirror.state.catalog import Resource
 from kubemirror.state.objects import Object
-from kubemirror.views.computed import short
-from kubemirror.views.versions import versions
 
-# More columns than this are no matrix any more, and more images in one version than this are read by nobody.
-MOST_COLUMNS, MOST_IMAGES = 10, 500
-# Namespaces that are named for one version.
-MOST_NAMED = 12
+# More columns than this are no matrix any more, and more images than this are read by nobody: JSON has them all.
+MOST_COLUMNS, MOST_IMAGES = 10, 100
+# Namespaces that are named for one version, and versions of one image.
+MOST_NAMED, MOST_VERSIONS = 8, 6
 
 
-@dataclass(frozen=True, slots=True)
-class Workload:
+class Workload(NamedTuple):
     """Who runs it."""
 
     namespace: str
@@ -45,6 +43,12 @@ class Ran:
     @property
     def namespaces(self) -> list[str]:
         return sorted({each.namespace for each in self.workloads})
+
+    def title(self, workloads: Sequence[Workload]) -> str:
+        """The whole version, and who runs it."""
+        named = ", ".join(f"{each.namespace}/{each.name}" for each in workloads[:MOST_NAMED])
+        left = f" and {len(workloads) - MOST_NAMED} more" if len(workloads) > MOST_NAMED else ""
+        return f"{self.version}: {named}{left}"
 
     def within(self, namespace: str) -> list[Workload]:
         return [each for each in self.workloads if each.namespace == namespace]
@@ -71,17 +75,13 @@ class ImageRow:
         return [each for each in found if each[2]]
 
 
-def matrix(reading: Reading, held: Iterable[Object]) -> tuple[list[ImageRow], list[str]]:
+def matrix(survey: Survey, resource: Resource, held: Iterable[Object]) -> tuple[list[ImageRow], list[str]]:
     """The images that ``held`` run, those in several versions first; and the namespaces they run in."""
     found: dict[str, dict[str, tuple[str, list[Workload]]]] = {}
     for each in held:
-        item: Mapping[str, Any] | None = versions(each, reading.entry.resource, wide=True)
-        if item is None:
-            continue
-        seen = {(one["container"], one["version"]): one["image"] for one in item["containers"]}
-        for (image, version), written in seen.items():
-            runs = found.setdefault(image, {}).setdefault(version, (short(written), []))
-            runs[1].append(Workload(each.namespace, each.name))
+        who = Workload(each.namespace, each.name)
+        for run in survey.runs(resource, each):
+            found.setdefault(run.image, {}).setdefault(run.version, (run.short, []))[1].append(who)
     rows = [
         ImageRow(
             image,
@@ -94,7 +94,7 @@ def matrix(reading: Reading, held: Iterable[Object]) -> tuple[list[ImageRow], li
         )
         for image, by_version in found.items()
     ]
-    rows.sort(key=lambda row: (not row.drifts, row.image))
+    rows.sort(key=lambda row: (not row.drifts, -row.workloads if row.drifts else 0, row.image))
     spaces = sorted({each.namespace for row in rows for version in row.versions for each in version.workloads})
     return rows, spaces
 
@@ -102,7 +102,7 @@ def matrix(reading: Reading, held: Iterable[Object]) -> tuple[list[ImageRow], li
 def versions_page(serving: Serving, asked: Asked, reading: Reading, held: Iterable[Object], image: str) -> str:
     """The page. image: what ``?image=`` asks for, "" for all."""
     context, resource = serving.context, reading.entry.resource
-    rows, spaces = matrix(reading, held)
+    rows, spaces = matrix(serving.survey, resource, held)
     drifting = [row for row in rows if row.drifts]
     even = [row for row in rows if not row.drifts]
     others = [each.resource for each in context.catalog if each.resource.name in RUNNERS and each.stores]
@@ -116,9 +116,11 @@ def versions_page(serving: Serving, asked: Asked, reading: Reading, held: Iterab
         missing=reading.missing,
         namespace=reading.namespace,
         image=image,
-        drifting=drifting,
+        drifting=drifting[:MOST_IMAGES],
+        drifting_total=len(drifting),
         even=even[:MOST_IMAGES],
-        left=max(0, len(even) - MOST_IMAGES),
+        even_total=len(even),
+        most_versions=MOST_VERSIONS,
         namespaces=spaces,
         wide=len(spaces) <= MOST_COLUMNS,
         most_named=MOST_NAMED,

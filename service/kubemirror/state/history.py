@@ -13,7 +13,7 @@ rollout tells each of its steps; those that follow each other closely are one en
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -35,6 +35,8 @@ TOGETHER_SECONDS = 30.0
 MOST_DETAILS, MOST_CHARACTERS = 12, 160
 # Stretches that were not watched, of one store; a store that is listed anew more often has other troubles.
 MOST_STRETCHES = 20
+# Of all objects' entries a reader is given as many at once.
+MOST_RECENT = 200
 # An entry's own cost beside its texts, in bytes.
 _ENTRY_OVERHEAD, _DETAIL_OVERHEAD = 400, 200
 # Kinds that are heartbeats themselves: they change all the time, and never in meaning.
@@ -141,6 +143,15 @@ class Told:
     stretches: tuple[Stretch, ...]
     began: float | None
     forgotten: int
+
+
+def _nothing() -> None:
+    """Where nobody wants to be woken."""
+
+
+def _everything(key: ObjectKey, entry: Entry) -> bool:
+    """Where nothing is left out."""
+    return True
 
 
 class History:
@@ -289,22 +300,23 @@ class History:
         held = self._objects.get(key)
         return next((each for each in reversed(held.entries) if each.intended), None) if held is not None else None
 
-    def recent(self, since: float) -> Iterator[tuple[ObjectKey, Entry]]:
-        """All entries that end after ``since`` (the stores' clock), newest first. Settle before."""
+    def recent(
+        self, since: float, keep: Callable[[ObjectKey, Entry], bool] = _everything, most: int = MOST_RECENT
+    ) -> list[tuple[ObjectKey, Entry]]:
+        """The newest ``most`` entries that ``keep`` takes and that end after ``since``, newest first. Settle before."""
+        found: list[tuple[ObjectKey, Entry]] = []
         for key, entry in reversed(self._order):
-            if entry.until < since:
-                return
-            if id(entry) in self._live:
-                yield key, entry
+            if entry.until < since - TOGETHER_SECONDS or len(found) == most:
+                break  # objects are looked at one after the other: their entries are nearly in order
+            if entry.until >= since and id(entry) in self._live and keep(key, entry):
+                found.append((key, entry))
+        found.sort(key=lambda each: each[1].until, reverse=True)
+        return found
 
     def began(self, resource: str) -> float | None:
         """Since when ``resource`` is watched (the stores' clock); None where it is not, or nothing is kept."""
         watched = self._watched.get(resource)
         return watched.began if watched is not None else None
-
-
-def _nothing() -> None:
-    """Where nobody wants to be woken."""
 
 
 def _least(entries: deque[Entry]) -> Entry:

@@ -62,6 +62,8 @@ Step = str | Item
 _NOTHING: Any = object()
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
+# Equal by Python's == as they are by JSON, where they are of one type (0.0 and -0.0 are not).
+_SCALARS = frozenset({str, int, bool, type(None)})
 # What tells items of Kubernetes' lists apart, in the order in which it is tried (mountPath before name: mounts of one
 # volume share its name).
 _KEYS = ("mountPath", "name", "type", "uid", "containerPort", "key", "ip")
@@ -177,7 +179,10 @@ def _decoded(fields: dict[str, msgspec.Raw], names: list[str]) -> dict[str, Any]
 def _differences(steps: tuple[Step, ...], old: Any, new: Any) -> Iterator[Difference]:
     if isinstance(old, dict) and isinstance(new, dict) and len(steps) < DEEPEST:
         for name in {**old, **new}:
-            yield from _differences((*steps, name), old.get(name, _NOTHING), new.get(name, _NOTHING))
+            before, after = old.get(name, _NOTHING), new.get(name, _NOTHING)
+            if type(before) in _SCALARS and type(before) is type(after) and before == after:
+                continue  # nearly all of them
+            yield from _differences((*steps, name), before, after)
     elif isinstance(old, list) and isinstance(new, list) and len(steps) < DEEPEST:
         yield from _of_lists(steps, old, new)
     elif not _same(old, new):

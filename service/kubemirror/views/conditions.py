@@ -41,13 +41,18 @@ _names_activity = re.compile(
 
 
 class Condition(NamedTuple):
-    """One condition. since: seconds since 1970 of its last transition, None where it does not say."""
+    """One condition. turned: its last transition, as it is written."""
 
     type: str
     status: str
     reason: str
     message: str
-    since: float | None
+    turned: str
+
+    @property
+    def since(self) -> float | None:
+        """Seconds since 1970 of its last transition; None where it does not say."""
+        return instant(self.turned)
 
     @property
     def tone(self) -> Tone | None:
@@ -69,7 +74,7 @@ def conditions(data: Fields) -> list[Condition]:
             text(each, "status"),
             text(each, "reason"),
             text(each, "message"),
-            instant(each, "lastTransitionTime"),
+            text(each, "lastTransitionTime"),
         )
         for each in maps(data, "status", "conditions")
         if text(each, "type")

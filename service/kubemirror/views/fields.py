@@ -16,27 +16,34 @@ _NOTHING: Fields = {}
 
 def mapping(value: Any, *path: str) -> Fields:
     """The map at ``path`` below ``value``; an empty one where there is none."""
-    for name in path:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value if isinstance(value, dict) else _NOTHING
+    found = _at(value, path)
+    return found if isinstance(found, dict) else _NOTHING
 
 
 def maps(value: Any, *path: str) -> list[Fields]:
     """The maps in the list at ``path``; other items are left out."""
-    found = mapping(value, *path[:-1]).get(path[-1]) if path else value
+    found = _at(value, path)
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 def text(value: Any, *path: str) -> str:
     """The string at ``path``, "" where there is none."""
-    found = mapping(value, *path[:-1]).get(path[-1]) if path else value
+    found = _at(value, path)
     return found if isinstance(found, str) else ""
 
 
 def number(value: Any, *path: str, default: int = 0) -> int:
     """The integer at ``path``; ``default`` where there is none."""
-    found = mapping(value, *path[:-1]).get(path[-1]) if path else value
+    found = _at(value, path)
     return found if type(found) is int else default
+
+
+def _at(value: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(name)
+    return value
 
 
 def instant(value: Any, *path: str) -> float | None:
