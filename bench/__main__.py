@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import beside, generator, measures, report, streams
+from bench import beside, generator, measures, pages, report, streams
 from bench.contenders import find_version_rs
 from bench.isolation import isolate
 from bench.objects import OBJECT_BYTES
@@ -26,7 +26,7 @@ def _shape(text: str) -> tuple[int, int]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--only", choices=("beside", "alone", "streams"), help="one of the three tables")
+    parser.add_argument("--only", choices=("beside", "alone", "streams", "pages"), help="one of the four tables")
     parser.add_argument(
         "--sizes",
         type=int,
@@ -104,6 +104,12 @@ def _measure(arguments: argparse.Namespace, where: Cores, folder: Path, told: re
         told.streams = live.rows
         live.folder.mkdir()
         streams.measure(live)
+    if arguments.only in (None, "pages"):
+        # A minute where requests are measured for three seconds.
+        seen = pages.Run(where, folder / "pages", objects=arguments.objects[0][0], seconds=20 * arguments.seconds)
+        told.pages = seen.rows
+        seen.folder.mkdir()
+        pages.measure(seen)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ class Report:
     beside: list[beside.Row] | None = None
     alone: list[measures.Row] | None = None
     streams: list[measures.Row] | None = None
+    pages: list[measures.Row] | None = None
     missing: str = ""
 
     def _tables(self) -> dict[str, list[tuple[str, ...]]]:
@@ -40,6 +41,8 @@ class Report:
             tables["alone"] = [_ALONE, *map(_alone, self.alone)]
         if self.streams is not None:
             tables["streams"] = [_ALONE, *map(_alone, self.streams)]
+        if self.pages is not None:
+            tables["pages"] = [_ALONE, *map(_alone, self.pages)]
         return tables
 
     def text(self) -> str:
@@ -58,6 +61,8 @@ class Report:
             told["alone"] = [_json(row) for row in self.alone]
         if self.streams is not None:
             told["streams"] = [_json(row) for row in self.streams]
+        if self.pages is not None:
+            told["pages"] = [_json(row) for row in self.pages]
         (folder / "bench.json").write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
         if document is not None:
             text = document.read_text()
