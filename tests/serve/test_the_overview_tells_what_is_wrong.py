@@ -133,6 +133,17 @@ async def test_what_is_not_as_wanted_is_told_once_with_what_is_below_it(pods: St
     assert [(each.kind, each.word, each.count) for each in failed.because] == [("Pod", "CrashLoopBackOff", 2)]
 
 
+async def test_a_rollout_whose_pods_fail_stands_before_those_that_are_under_way(
+    pods: Store, store: Store, client: httpx.AsyncClient
+) -> None:
+    waiting = {"observedGeneration": 0, "replicas": 1, "updatedReplicas": 0}
+    for version, name, uid in ((101, "aaa", "uid-blue-aaa"), (102, "web", "uid-blue-web")):
+        store.writer.handle(Apply(store.object(version, name, "blue", uid=uid, spec={"replicas": 1}, status=waiting)))
+    told = await overview(client)
+
+    assert [(each.name, each.tone) for each in told.unhealthy] == [("web", "busy"), ("aaa", "busy")]
+
+
 async def test_health_is_counted_by_kind_and_namespace_the_worst_first(pods: Store, client: httpx.AsyncClient) -> None:
     told = await overview(client)
 
