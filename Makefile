@@ -14,10 +14,10 @@ export PATH := $(CACHE)/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test lint format soak bench docs tools lock clean
+.PHONY: help run test lint format soak bench docs screenshots tools lock clean
 
 help:  ## What there is to call
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
 
 run: $(READY)  ## Serve the embedded demo cluster on 127.0.0.1:8080 (ARGS="--port 8081" adds flags)
 	@exec $(BIN)/kubemirror serve --demo $(ARGS)
@@ -49,6 +49,9 @@ bench: $(READY) tools  ## Measure speed and memory beside others' (VERSION_RS=bi
 
 docs: $(READY)  ## Write what docs/ repeats from the code
 	@$(BIN)/python tools/settings_table.py
+
+screenshots: $(READY) tools  ## Take the pictures in docs/screenshots anew, of the demo cluster
+	@$(BIN)/python tools/screenshots.py
 
 tools: $(READY) $(SEEN)  ## Fetch or build what tests run and pip has not: promtool, wrk, nginx, Chromium, a control plane
 	@tools/unpack.sh $(CACHE) promtool "tests need it to judge /metrics" prometheus

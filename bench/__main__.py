@@ -1,4 +1,4 @@
-"""``python -m bench``: one run, three tables. See docs/performance.md for what the rows mean."""
+"""``python -m bench``: one run, four tables. See docs/performance.md for what the rows mean."""
 
 from __future__ import annotations
 
