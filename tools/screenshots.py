@@ -10,15 +10,17 @@ import base64
 import re
 import sys
 import tempfile
+import time
 from pathlib import Path
 
+import httpx
 from playwright.async_api import Browser, Page, async_playwright
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "service")]
 
 from tests.browser.chromium import FLAGS, LIVE, until  # noqa: E402
-from tests.browser.every_page import PAGES  # noqa: E402
+from tests.browser.every_page import FAILED, PAGES  # noqa: E402
 from tests.browser.portal import serving as serving_portal  # noqa: E402
 from tests.conftest import tool  # noqa: E402
 from tests.serve.process import serving  # noqa: E402
@@ -29,8 +31,8 @@ WIDE, NARROW = 1280, 320
 MOST_HIGH = {WIDE: 1200, NARROW: 1000}
 # Good enough to read every letter; all of them together are to be below 2 MB.
 QUALITY = 62
-# By then the demo's script has rolled out, failed and been repaired.
-SETTLED_SECONDS = 75
+# By then the demo's script has rolled out, scaled, and had a rollout fail, as a rule; without one it goes on.
+SETTLED_SECONDS, FAILED_SECONDS = 45, 150
 
 
 async def main() -> None:
@@ -46,12 +48,42 @@ async def main() -> None:
                 chromium = tool("chromium-headless-shell")
                 browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
                 await asyncio.sleep(SETTLED_SECONDS)
-                for name, path in PAGES.items():
+                pages = {**PAGES, "deployment-failed": await failed(process.url)}
+                for name, path in pages.items():
                     await pictures(browser, process.url + path, name)
                 await pictures(browser, portal.origin, "portal", hosted=process.url)
                 await browser.close()
+    (FOLDER / "README.md").write_text(index())
     told = sum(path.stat().st_size for path in FOLDER.glob("*.webp"))
     print(f"{len(list(FOLDER.glob('*.webp')))} pictures, {told / 1000:,.0f} kB")
+
+
+async def failed(url: str) -> str:
+    """The page of a Deployment that fails, as soon as there is one."""
+    deadline = time.monotonic() + FAILED_SECONDS
+    query = {"output": "json", "as": "row", "columns": "Health,Name", "filter": "Health~Failed"}
+    async with httpx.AsyncClient(base_url=url) as client:
+        while time.monotonic() < deadline:
+            rows = (await client.get("/resources/deployments", params=query)).json()["rows"]
+            if rows:
+                return f"/resources/deployments/{rows[0]['metadata']['namespace']}/{rows[0]['metadata']['name']}"
+            await asyncio.sleep(0.5)
+    return FAILED
+
+
+def index() -> str:
+    """The pictures on one page."""
+    lines = ["# Screenshots", "", "Of the demo cluster, taken by `make screenshots`."]
+    for name in (*PAGES, "portal"):
+        lines += [
+            "",
+            f"## {name.replace('-', ' ').capitalize()}",
+            "",
+            f"`{PAGES.get(name, 'docs/examples/portal')}`",
+            "",
+        ]
+        lines += [f"![{name}, {kind}]({name}-{kind}.webp)" for kind in ("light", "dark", "narrow")]
+    return "\n".join(lines) + "\n"
 
 
 async def pictures(browser: Browser, url: str, name: str, *, hosted: str = "") -> None:
