@@ -9,21 +9,23 @@ CACHE  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kubemirror
 READY  := $(VENV)/.ready-$(shell cat requirements/dev.txt pyproject.toml | cksum | cut -d' ' -f1)
 SEEN   := $(VENV)/.browser-$(shell cat requirements/dev.txt requirements/browser.txt | cksum | cut -d' ' -f1)
 ARGS   ?=
+# Most tests wait for a server: two at a time take half as long. `make test WORKERS=0` runs them one by one.
+WORKERS ?= 2
 
 export PATH := $(CACHE)/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test lint format soak bench docs tools lock clean
+.PHONY: help run test lint format soak bench docs screenshots tools lock clean
 
 help:  ## What there is to call
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
 
 run: $(READY)  ## Serve the embedded demo cluster on 127.0.0.1:8080 (ARGS="--port 8081" adds flags)
 	@exec $(BIN)/kubemirror serve --demo $(ARGS)
 
 test: lint tools  ## Everything: lint, then all tests (ARGS="-k words" selects)
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: $(READY)  ## Style, types and the rooms' import contracts
 	@$(BIN)/ruff check .
@@ -50,6 +52,9 @@ bench: $(READY) tools  ## Measure speed and memory beside others' (VERSION_RS=bi
 
 docs: $(READY)  ## Write what docs/ repeats from the code
 	@$(BIN)/python tools/settings_table.py
+
+screenshots: $(READY) tools  ## Take the pictures in docs/screenshots anew, of the demo cluster
+	@$(BIN)/python tools/screenshots.py
 
 tools: $(READY) $(SEEN)  ## Fetch or build what tests run and pip has not: promtool, wrk, nginx, Chromium, a control plane
 	@tools/unpack.sh $(CACHE) promtool "tests need it to judge /metrics" prometheus

@@ -1,4 +1,4 @@
-"""``python -m bench``: one run, three tables. See docs/performance.md for what the rows mean."""
+"""``python -m bench``: one run, four tables. See docs/performance.md for what the rows mean."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import access, beside, generator, measures, report, streams
+from bench import access, beside, generator, measures, pages, report, streams
 from bench.contenders import find_version_rs
 from bench.isolation import isolate
 from bench.objects import OBJECT_BYTES
@@ -26,7 +26,7 @@ def _shape(text: str) -> tuple[int, int]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--only", choices=("beside", "alone", "streams", "access"), help="one of the tables")
+    parser.add_argument("--only", choices=("beside", "alone", "streams", "pages", "access"), help="one of the tables")
     parser.add_argument(
         "--sizes",
         type=int,
@@ -116,6 +116,12 @@ def _measure(arguments: argparse.Namespace, where: Cores, folder: Path, told: re
         told.access = known.rows
         known.folder.mkdir()
         access.measure(known)
+    if arguments.only in (None, "pages"):
+        # A minute where requests are measured for three seconds.
+        seen = pages.Run(where, folder / "pages", objects=arguments.objects[0][0], seconds=20 * arguments.seconds)
+        told.pages = seen.rows
+        seen.folder.mkdir()
+        pages.measure(seen)
 
 
 if __name__ == "__main__":

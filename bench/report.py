@@ -31,6 +31,7 @@ class Report:
     alone: list[measures.Row] | None = None
     streams: list[measures.Row] | None = None
     access: list[measures.Row] | None = None
+    pages: list[measures.Row] | None = None
     missing: str = ""
 
     def _tables(self) -> dict[str, list[tuple[str, ...]]]:
@@ -43,6 +44,8 @@ class Report:
             tables["streams"] = [_ALONE, *map(_alone, self.streams)]
         if self.access is not None:
             tables["access"] = [_ALONE, *map(_alone, self.access)]
+        if self.pages is not None:
+            tables["pages"] = [_ALONE, *map(_alone, self.pages)]
         return tables
 
     def text(self) -> str:
@@ -63,6 +66,8 @@ class Report:
             told["streams"] = [_json(row) for row in self.streams]
         if self.access is not None:
             told["access"] = [_json(row) for row in self.access]
+        if self.pages is not None:
+            told["pages"] = [_json(row) for row in self.pages]
         (folder / "bench.json").write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
         if document is not None:
             text = document.read_text()

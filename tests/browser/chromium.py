@@ -13,8 +13,15 @@ PATIENCE_SECONDS = 30.0
 # As root it has no sandbox; in a container /dev/shm is small.
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 
-TABLE = "document.querySelectorAll('#objects tbody tr')"
-ROWS = f"[...{TABLE}].map((row) => [...row.cells].slice(0, 3).map((cell) => cell.innerText.trim()))"
+TABLE = "document.querySelectorAll('#objects tbody tr:not(.none)')"
+COLUMN = (
+    "(name) => [...document.querySelector('#objects').tHead.rows[0].cells].findIndex((head) => head.innerText == name)"
+)
+# Of each row its Namespace, Name and Ready, wherever those columns stand.
+ROWS = (
+    f"[...{TABLE}].map((row) => ['Namespace', 'Name', 'Ready']"
+    f".map((name) => row.cells[({COLUMN})(name)].innerText.trim()))"
+)
 LIVE = "document.querySelector('#connection').dataset.state == 'live'"
 LOST = "document.querySelector('#connection').dataset.state == 'lost'"
 

@@ -50,7 +50,7 @@ function key(node) {
 export function take(element) {
   if (element.contains(document.activeElement)) {
     const next = element.nextElementSibling ?? element.previousElementSibling;
-    next?.querySelector("a")?.focus({ preventScroll: true });
+    (next?.querySelector("th a") ?? next?.querySelector("a"))?.focus({ preventScroll: true });
   }
   element.remove();
 }

@@ -27,7 +27,7 @@ from kubemirror.state.history import ObjectKey
 from kubemirror.state.objects import Object
 from kubemirror.views.computed import DEFINITIONS, DEPLOYMENTS, short
 from kubemirror.views.conditions import conditions
-from kubemirror.views.fields import Fields
+from kubemirror.views.fields import Fields, mapping
 from kubemirror.views.happenings import happenings
 from kubemirror.views.images import parse_image
 from kubemirror.views.ownership import references
@@ -37,7 +37,7 @@ from kubemirror.views.verdicts import Verdict
 from kubemirror.views.versions import WORKLOADS, versions
 
 # What a page shows of each, and says how many there are more.
-MOST_EVENTS, MOST_OWNED = 30, 100
+MOST_EVENTS, MOST_OWNED, MOST_FACTS = 30, 100, 12
 # A line of YAML longer than this, and lines beyond so many, are told by their number: a browser is no editor.
 LINE_CHARACTERS, MOST_LINES = 2_000, 4_000
 
@@ -109,7 +109,7 @@ def object_page(
         held=held,
         state=reading.freshness(context.clock()),
         verdict=serving.survey.verdict(resource, held),
-        facts=[fact for fact in facts if fact[0] not in (("Name", "Containers", "Images") if running else ("Name",))],
+        facts=_facts(resource, facts, data, running=bool(running)),
         running=running,
         rollout=rollout,
         deadline=deadline(data) if resource.name == DEPLOYMENTS else None,
@@ -131,6 +131,20 @@ def object_page(
         curl=curl_line(asked, f"{here}?output=yaml"),
         kubectl=kubectl_line(asked, resource, held.namespace, held.name),
     )
+
+
+def _facts(resource: Resource, facts: Sequence[Fact], data: Fields, *, running: bool) -> list[Fact]:
+    """What kubectl prints, without what the page has elsewhere; of a custom resource its status' plain fields too."""
+    elsewhere = {"Name", "Containers", "Images", "Health", "Version"} if running else {"Name", "Health"}
+    found = [fact for fact in facts if fact[0] not in elsewhere]
+    if resource.custom:
+        said = {str(value) for _, value, _ in found}
+        found += [
+            (name, value, "")
+            for name, value in mapping(data, "status").items()
+            if isinstance(value, str | int | float) and name != "observedGeneration" and str(value) not in said
+        ][:MOST_FACTS]
+    return found
 
 
 def _rollout(serving: Serving, found: Around, below: Sequence[Owned]) -> Strip | None:

@@ -7,7 +7,7 @@ nowhere. What objects say is surveyed by namespace (survey.py), so that an uncha
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from fastapi import APIRouter
@@ -186,8 +186,16 @@ def _unhealthy(parts: Sequence[Part]) -> list[Unhealthy]:
             below.setdefault(above.held.uid, []).append((part, each))
         elif _tone(each) in (Tone.BAD, Tone.WARN):
             shown.append((part, each))
-    shown.sort(key=lambda pair: (SEVERITY[_tone(pair[1])], -(_began(pair[1]) or 0.0), pair[1].held.key))
+    shown.sort(key=lambda pair: (_rank(pair[1], below), -(_began(pair[1]) or 0.0), pair[1].held.key))
     return [_told(part, each, below.get(each.held.uid, ())) for part, each in shown]
+
+
+def _rank(each: Surveyed, below: Mapping[str, Sequence[tuple[Part, Surveyed]]]) -> int:
+    """A rollout whose pods fail stands before those that are merely under way."""
+    tone = _tone(each)
+    if tone is Tone.BUSY and any(_tone(child) is Tone.BAD for _, child in below.get(each.held.uid, ())):
+        tone = Tone.WARN
+    return SEVERITY[tone]
 
 
 def _tone(each: Surveyed) -> Tone:

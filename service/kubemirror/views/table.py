@@ -112,12 +112,19 @@ class TableColumn(NamedTuple):
 # What a page shows first of some resources, where that is not what kubectl prints.
 _PAGE_COLUMNS = {
     "deployments.apps": ("Health", NAMESPACE, "Name", "Ready", "Up-to-date", "Version", "Age", "Last Change"),
+    "statefulsets.apps": ("Health", NAMESPACE, "Name", "Ready", "Version", "Age", "Last Change"),
+    "daemonsets.apps": ("Health", NAMESPACE, "Name", "Desired", "Ready", "Up-to-date", "Version", "Age", "Last Change"),
+    "customresourcedefinitions.apiextensions.k8s.io": ("Health", "Name", "Kind", "Scope", "Versions", "Created At"),
 }
+# Of others that say how they are it is their health, and then what kubectl prints.
+_JUDGED = ("Health", ALL)
 
 
 def default_columns(resource: Resource, *, page: bool) -> tuple[str, ...]:
     """The columns that are shown when none are named; () for those that kubectl prints."""
-    return _PAGE_COLUMNS.get(resource.name, ()) if page else ()
+    if not page:
+        return ()
+    return _PAGE_COLUMNS.get(resource.name, _JUDGED if resource.custom else ())
 
 
 class Table:
@@ -143,7 +150,12 @@ class Table:
         self._titles: dict[str, TableColumn] = {}
         # Other versions of the resource may print others.
         named = {column.name.casefold() for column in [*self.printed, *self._others]}
-        self._defaults = [self.column(name) for name in defaults if name.casefold() in named]
+        self._defaults: list[TableColumn] = []
+        for name in defaults:
+            if name == ALL:
+                self._defaults += [column for column in self.printed if column.priority == 0]
+            elif name.casefold() in named:
+                self._defaults.append(self.column(name))
 
     @property
     def has_more(self) -> bool:
