@@ -28,6 +28,10 @@ from kubemirror.serve.protocol import HttpProtocol, WebSocketProtocol, connectio
 SEND_BUFFER_BYTES = 128 * 1024
 # A peer that acknowledges nothing, or takes nothing, for this long is gone.
 USER_TIMEOUT_MILLISECONDS = 30_000
+# A peer that says nothing for so long is asked by the kernel whether it is there, and again in so long; a reader whose
+# machine is gone has left when USER_TIMEOUT is over. Routers and proxies forget silent connections after a minute.
+KEEPALIVE_IDLE_SECONDS = 45
+KEEPALIVE_INTERVAL_SECONDS = 10
 # Left of shutdown_seconds for uvicorn to close what is still open after the streams have ended.
 CLOSING_SECONDS = 3.0
 
@@ -45,6 +49,9 @@ def listen(host: str, port: int) -> socket.socket:
             # Accepted connections inherit these.
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if hasattr(socket, "TCP_KEEPIDLE"):
+                listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_SECONDS)
+                listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_SECONDS)
             if hasattr(socket, "TCP_USER_TIMEOUT"):
                 listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MILLISECONDS)
             listening.bind(address)
@@ -82,6 +89,7 @@ class Server(uvicorn.Server):
             ws_max_size=settings.max_frame_bytes,
             ws_max_queue=4,
             ws_per_message_deflate=False,
+            ws_ping_interval=None,  # the kernel asks: 10,000 readers' pings and answers are 4 % of a core
             lifespan="off",
             log_config=None,
             access_log=False,
