@@ -148,7 +148,8 @@ class Generator:
         if not line:
             self._child.kill()
             said = self._child.stderr.read() if self._child.stderr is not None else ""
-            raise RuntimeError(f"the load generator said nothing within {seconds:.0f} s: {said[-1000:].strip()}")
+            what = "has ended" if readable else f"said nothing within {seconds:.0f} s"
+            raise RuntimeError(f"the load generator {what}: {said[-1000:].strip()}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 

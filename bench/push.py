@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import statistics
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -252,8 +253,10 @@ def _saturated(scene: _Scene, mirror: Contender) -> None:
     """Frames a second where there is always more to tell, beside a loop that sends and does nothing else."""
     run = scene.run
     padding = _padding(mirror)
-    with sending(cores=run.cores, folder=run.folder) as raw:
-        before = _raw(scene, raw.url, raw.send)
+    with sending(cores=run.cores, folder=run.folder) as raw, scene.reading(raw.url, [Watches("/", run.told)]):
+        raw.send(0.3, _FRAME_BYTES)
+        before = raw.send(run.seconds / 2, _FRAME_BYTES)
+        paced = raw.pace(run.seconds / 2, _FRAME_BYTES, _RATE)
         heard: dict[bool, tuple[Told, float]] = {}
         for batch in (False, True):
             watch = f"{_WATCH}&batch=true" if batch else _WATCH
@@ -264,9 +267,16 @@ def _saturated(scene: _Scene, mirror: Contender) -> None:
                 used = mirror.process.cpu_seconds()
                 told = _round(generator, mirror.name, asked)
                 heard[batch] = told, mirror.process.cpu_seconds() - used
-    with sending(cores=run.cores, folder=run.folder) as raw:
-        rate = (before + _raw(scene, raw.url, raw.send)) / 2
+    with sending(cores=run.cores, folder=run.folder) as raw, scene.reading(raw.url, [Watches("/", run.told)]):
+        raw.send(0.3, _FRAME_BYTES)
+        rate = (before + raw.send(run.seconds / 2, _FRAME_BYTES)) / 2
     readers = f"{run.told:,} WebSockets"
+    run.row(
+        f"{readers}, a loop of socket.send, {_RATE:.0f} rounds/s: half within",
+        _part(paced, 50),
+        "ms",
+        note=f"from the first of a round; 99 of 100 within {_part(paced, 99):.2f}: the part of the above that is sending",
+    )
     run.row(f"{readers}, a loop of socket.send: frames", rate, "/s", note=f"{_FRAME_BYTES:,} bytes, before and after")
     for batch, (told, spent) in heard.items():
         told_rate = told.delivered / told.seconds
@@ -284,13 +294,6 @@ def _saturated(scene: _Scene, mirror: Contender) -> None:
             least=True,
             note=said,
         )
-
-
-def _raw(scene: _Scene, url: str, send: Callable[[float, int], float]) -> float:
-    run = scene.run
-    with scene.reading(url, [Watches("/", run.told)]):
-        send(0.3, _FRAME_BYTES)
-        return send(run.seconds / 2, _FRAME_BYTES)
 
 
 # -- what they cost ----------------------------------------------------------------------------------------------
@@ -315,7 +318,7 @@ def _idle(scene: _Scene, mirror: Contender) -> None:
         readers = f"{run.idle:,} idle WebSockets"
         resident = f"{mirror.process.resident_bytes() / MB:,.0f} MB resident; opened in {opened:.1f} s"
         run.row(f"{readers}: memory each", each, "KiB", goal=40.0, note=resident)
-        beats = f"over {seconds:.0f} s, with a heartbeat each 12 to 15 s and the server's own ping each 20 s"
+        beats = f"over {seconds:.0f} s, with a heartbeat each 12 to 15 s"
         run.row(f"{readers}: share of the core", share * 100, "%", goal=10.0, note=beats)
         _return(scene, mirror, generator, padding)
 
@@ -327,7 +330,8 @@ def _return(scene: _Scene, mirror: Contender, generator: Generator, padding: int
     missed = generator.run(Round(_MISSED, _RATE, f"{_TOLD}/{_NAME}", 0, padding))
     time.sleep(_SETTLE_SECONDS)
     used = mirror.process.cpu_seconds()
-    come = generator.come([Watches(_RESUMED + cursor, run.idle)], missed, _MISSED)
+    with _asking(mirror) as stalls:
+        come = generator.come([Watches(_RESUMED + cursor, run.idle)], missed, _MISSED)
     spent = mirror.process.cpu_seconds() - used
     _check(mirror.name, come, _MISSED * run.idle)
     _round(generator, mirror.name, Round(2, 1.0, f"{_TOLD}/{_NAME}", run.idle, padding))
@@ -336,8 +340,34 @@ def _return(scene: _Scene, mirror: Contender, generator: Generator, padding: int
         come.seconds,
         "s",
         goal=20.0,
-        note=f"{_MISSED} events each, half of it within {come.p50 / 1000:.1f}; {spent:.1f} s of CPU",
+        note=f"{_MISSED} events each, half of it within {come.p50 / 1000:.1f}; {spent:.1f} s of CPU; "
+        f"/livez meanwhile answered within {max(stalls):.2f} s",
     )
+
+
+@contextlib.contextmanager
+def _asking(mirror: Contender) -> Iterator[list[float]]:
+    """Seconds that /livez takes, asked for one after the other on one connection."""
+    taken = [0.0]
+    done = threading.Event()
+
+    def ask() -> None:
+        connection = mirror.connect()
+        while not done.is_set():
+            start = time.perf_counter()
+            connection.request("GET", "/livez")
+            connection.getresponse().read()
+            taken.append(time.perf_counter() - start)
+            done.wait(0.02)
+        connection.close()
+
+    thread = threading.Thread(target=ask, name="livez")
+    thread.start()
+    try:
+        yield taken
+    finally:
+        done.set()
+        thread.join()
 
 
 # -- beside ------------------------------------------------------------------------------------------------------

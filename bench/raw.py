@@ -1,7 +1,8 @@
 """The least that telling many sockets the same can be: ``socket.send`` of one frame in a loop. What push is held to.
 
 ``python -m bench.raw`` prints its URL, takes as many WebSockets as come, and for each line of standard input, a number
-of seconds and a frame's size, sends that long; it answers how many frames were sent, in how many seconds.
+of seconds, a frame's size and a rate, sends that long, so many frames a second to each (0: as many as can be); it
+answers how many frames were sent, in how many seconds, and the milliseconds from a frame's first send to each.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from struct import pack
-from time import perf_counter
+from time import perf_counter, sleep
 
 from bench.processes import Cores, Observed, python, starting_on
 
@@ -35,11 +36,19 @@ class Raw(Observed):
 
     def send(self, seconds: float, size: int) -> float:
         """Frames of ``size`` bytes that were sent in a second."""
-        assert self._child.stdin is not None
-        self._child.stdin.write(json.dumps([seconds, size]) + "\n")
-        self._child.stdin.flush()
-        frames, taken = json.loads(self._line())
+        frames, taken, _ = self._ask(seconds, size, 0.0)
         return float(frames / taken)
+
+    def pace(self, seconds: float, size: int, rate: float) -> list[float]:
+        """Milliseconds until each was sent, in order, at so many frames a second to everyone."""
+        return sorted(self._ask(seconds, size, rate)[2])
+
+    def _ask(self, seconds: float, size: int, rate: float) -> tuple[int, float, list[float]]:
+        assert self._child.stdin is not None
+        self._child.stdin.write(json.dumps([seconds, size, rate]) + "\n")
+        self._child.stdin.flush()
+        frames, taken, delays = json.loads(self._line())
+        return frames, taken, delays
 
     def _line(self) -> str:
         assert self._child.stdout is not None
@@ -89,16 +98,24 @@ def _serve() -> None:
             print(json.dumps(_send(readers, *json.loads(line))), flush=True)
 
 
-def _send(readers: list[socket.socket], seconds: float, size: int) -> tuple[int, float]:
+def _send(readers: list[socket.socket], seconds: float, size: int, rate: float) -> tuple[int, float, list[float]]:
     frame = pack("!BBH", 0x81, 126, size) + b"x" * size
     sends = [reader.send for reader in readers]
     began = perf_counter()
     rounds = 0
+    delays: list[float] = []
     while perf_counter() - began < seconds:
-        for send in sends:
-            send(frame)  # it blocks: a reader that is full is waited for
+        if rate:
+            sleep(max(0.0, began + rounds / rate - perf_counter()))
+            start = perf_counter()
+            for send in sends:
+                send(frame)
+                delays.append((perf_counter() - start) * 1000)
+        else:
+            for send in sends:
+                send(frame)  # it blocks: a reader that is full is waited for
         rounds += 1
-    return rounds * len(sends), perf_counter() - began
+    return rounds * len(sends), perf_counter() - began, delays
 
 
 if __name__ == "__main__":

@@ -32,6 +32,9 @@ USER_TIMEOUT_MILLISECONDS = 30_000
 # machine is gone has left when USER_TIMEOUT is over. Routers and proxies forget silent connections after a minute.
 KEEPALIVE_IDLE_SECONDS = 45
 KEEPALIVE_INTERVAL_SECONDS = 10
+# Readers who come back at once: whoever finds no room here tries again after one second, three, seven. The kernel takes
+# as many as net.core.somaxconn says, 4096 by default.
+BACKLOG = 16_384
 # Left of shutdown_seconds for uvicorn to close what is still open after the streams have ended.
 CLOSING_SECONDS = 3.0
 
@@ -55,7 +58,7 @@ def listen(host: str, port: int) -> socket.socket:
             if hasattr(socket, "TCP_USER_TIMEOUT"):
                 listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MILLISECONDS)
             listening.bind(address)
-            listening.listen(2048)
+            listening.listen(BACKLOG)
         except BaseException:
             listening.close()
             raise
@@ -97,7 +100,7 @@ class Server(uvicorn.Server):
             server_header=False,
             timeout_keep_alive=75,  # above the usual 60 s of a proxy, so that it closes first
             timeout_graceful_shutdown=int(CLOSING_SECONDS),
-            backlog=2048,
+            backlog=BACKLOG,
             ssl_context_factory=(lambda *_: tls) if tls is not None else None,
         )
         super().__init__(config)

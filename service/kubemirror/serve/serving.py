@@ -15,6 +15,7 @@ from kubemirror.serve.pages import Pages
 from kubemirror.serve.seats import Seats
 from kubemirror.serve.sharing import Sharing
 from kubemirror.serve.traffic import Traffic
+from kubemirror.serve.turns import Turns
 
 
 @dataclass(slots=True)
@@ -28,6 +29,7 @@ class Serving:
     lane: Lane = field(init=False)
     seats: Seats = field(init=False)
     sharing: Sharing = field(default_factory=Sharing)
+    turns: Turns = field(default_factory=Turns)
 
     def __post_init__(self) -> None:
         self.lane = Lane(self.context, self.traffic)

@@ -66,6 +66,7 @@ async def websocket(serving: Serving, asked: Asked, scope: Scope, receive: Recei
         life = Life(serving.context)
         expired: StatusError | None = None
         try:
+            await serving.turns.take()
             query = first_query(asked)
             if query is not None:
                 first = await subscribe(serving, asked, query, life)

@@ -50,6 +50,7 @@ from kubemirror.serve.kubernetes.watching import LEAST_SECONDS, Asked, SlowReade
 from kubemirror.serve.negotiation import JSON, PROTOBUF, YAML, Accepted, names_type, negotiate
 from kubemirror.serve.sharing import Sharing
 from kubemirror.serve.status import StatusError
+from kubemirror.serve.turns import Turns
 from kubemirror.state.catalog import Entry, Resource, ServedVersion
 from kubemirror.state.selectors import ALL, Selection, parse_field_selector, parse_label_selector
 from kubemirror.state.store import Reader
@@ -92,6 +93,7 @@ class KubernetesApp:
         self._reads = Reads(context)
         self.frames = Frames()
         self._sharing = Sharing()
+        self._turns = Turns()
         self._printers: dict[tuple[str, str], tuple[Resource, int, Printer]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -144,6 +146,7 @@ class KubernetesApp:
         """Run a watch and listen for the client's leave at the same time."""
         asked = stream.asked
         watch = Watch(self._context, asked, self.frames, self._sharing)
+        await self._turns.take()
         await watch.open()
         try:
             await start()
