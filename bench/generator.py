@@ -62,7 +62,7 @@ class Told:
     """What came of a round: wrong are events heard twice or out of order; times are milliseconds from the write.
 
     number: of the round, by which its events are known. frames: messages or lines, of so many bytes. last: until all
-    who hear an event have heard it.
+    who hear an event have heard it. retries: how often one that came was turned away, and came again.
     """
 
     number: int
@@ -75,6 +75,7 @@ class Told:
     max: float
     last_p50: float
     last_p99: float
+    retries: int
     seconds: float
 
 

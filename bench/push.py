@@ -275,7 +275,7 @@ def _saturated(scene: _Scene, mirror: Contender) -> None:
         f"{readers}, a loop of socket.send, {_RATE:.0f} rounds/s: half within",
         _part(paced, 50),
         "ms",
-        note=f"from the first of a round; 99 of 100 within {_part(paced, 99):.2f}: the part of the above that is sending",
+        note=f"from the first of a round; 99 of 100 within {_part(paced, 99):.2f}: what of the above is sending",
     )
     run.row(f"{readers}, a loop of socket.send: frames", rate, "/s", note=f"{_FRAME_BYTES:,} bytes, before and after")
     for batch, (told, spent) in heard.items():
@@ -341,7 +341,7 @@ def _return(scene: _Scene, mirror: Contender, generator: Generator, padding: int
         "s",
         goal=20.0,
         note=f"{_MISSED} events each, half of it within {come.p50 / 1000:.1f}; {spent:.1f} s of CPU; "
-        f"/livez meanwhile answered within {max(stalls):.2f} s",
+        f"{come.retries:,} came again; /livez meanwhile answered within {max(stalls):.2f} s",
     )
 
 

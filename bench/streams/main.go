@@ -160,9 +160,12 @@ func (driven *program) come(next question) (told, error) {
 	for event := range next.Events {
 		now.sent[event].Store(start)
 	}
+	driven.sockets.again = true
 	if err := driven.sockets.come(paths, 0); err != nil {
 		return told{}, err
 	}
 	now.wait(coming)
-	return now.told(start), nil
+	result := now.told(start)
+	result.Retries = driven.sockets.retries
+	return result, nil
 }

@@ -35,6 +35,7 @@ type told struct {
 	Max       float64 `json:"max"`
 	LastP50   float64 `json:"last_p50"` // until the last of those who hear an event has heard it, by event
 	LastP99   float64 `json:"last_p99"`
+	Retries   int     `json:"retries"` // of sockets that came
 	Seconds   float64 `json:"seconds"` // from the first write to the last delivery
 }
 

@@ -17,6 +17,12 @@ import (
 // A round of thousands of sockets that open at once: what a mirror may take, and some.
 const coming = 60 * time.Second
 
+// A reader that is turned away comes again after half a second, then twice as long each time.
+const (
+	firstTry  = 500 * time.Millisecond
+	mostTries = 6
+)
+
 // What one read takes at most: a backlog comes in few reads, as it does in a browser.
 const readBytes = 256 << 10
 
@@ -30,6 +36,8 @@ type sockets struct {
 	mutex   sync.Mutex // of what follows, while they come and go
 	all     map[int32]*socket
 	stalled []net.Conn
+	again   bool // who is turned away while it comes, comes again
+	retries int
 	open    chan struct{} // one for each that is open
 	failed  chan error
 }
@@ -38,6 +46,7 @@ type socket struct {
 	fd          int
 	number      int
 	path        string
+	tries       int
 	asked, open bool
 	kept        []byte // the beginning of what has not come to its end yet
 	in          int    // the round that it hears
@@ -77,7 +86,7 @@ func (all *sockets) come(paths []string, atOnce int) error {
 	begun := 0
 	for opened := 0; opened < len(paths); opened++ {
 		for ; begun < len(paths) && begun-opened < atOnce; begun++ {
-			if err := all.begin(begun, paths[begun]); err != nil {
+			if err := all.begin(begun, paths[begun], 0); err != nil {
 				return err
 			}
 		}
@@ -92,7 +101,7 @@ func (all *sockets) come(paths []string, atOnce int) error {
 	return nil
 }
 
-func (all *sockets) begin(number int, path string) error {
+func (all *sockets) begin(number int, path string, tries int) error {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -104,7 +113,7 @@ func (all *sockets) begin(number int, path string) error {
 		return err
 	}
 	all.mutex.Lock()
-	all.all[int32(fd)] = &socket{fd: fd, number: number, path: path}
+	all.all[int32(fd)] = &socket{fd: fd, number: number, path: path, tries: tries}
 	all.mutex.Unlock()
 	wanted := syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLOUT, Fd: int32(fd)}
 	return syscall.EpollCtl(all.epoll, syscall.EPOLL_CTL_ADD, fd, &wanted)
@@ -184,11 +193,30 @@ func (all *sockets) end(each *socket, err error) {
 	if each.open {
 		fail(err)
 	}
+	if all.again && each.tries < mostTries {
+		all.retry(each)
+		return
+	}
 	syscall.EpollCtl(all.epoll, syscall.EPOLL_CTL_DEL, each.fd, nil)
 	select {
 	case all.failed <- err:
 	default:
 	}
+}
+
+// retry opens it anew after a time of its own, as docs/push.md asks of readers that were cut off.
+func (all *sockets) retry(each *socket) {
+	all.mutex.Lock()
+	delete(all.all, int32(each.fd))
+	all.retries++
+	all.mutex.Unlock()
+	syscall.Close(each.fd)
+	wait := time.Duration(float64(firstTry) * float64(int(1)<<each.tries) * (0.5 + rand.Float64()))
+	time.AfterFunc(wait, func() {
+		if err := all.begin(each.number, each.path, each.tries+1); err != nil {
+			fail(err)
+		}
+	})
 }
 
 func (all *sockets) look(each *socket, ready uint32, buffer []byte) error {
