@@ -159,6 +159,7 @@ def routes(serving: Serving) -> APIRouter:
             query = query.model_copy(update={"resource_version": last_event_id, "snapshot": None})
         seat = serving.seats.take(asked.client, ROUTE, framing, asked.caller)
         try:
+            await serving.turns.take()
             subscription = await subscribe(serving, asked, query, Life(serving.context))
         except BaseException as error:
             seat.leave()

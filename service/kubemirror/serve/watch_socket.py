@@ -68,6 +68,7 @@ async def websocket(serving: Serving, asked: Asked, scope: Scope, receive: Recei
         life = Life(serving.context)
         expired: StatusError | None = None
         try:
+            await serving.turns.take()
             query = first_query(asked)
             if query is not None:
                 first = await subscribe(serving, asked, query, life)
@@ -254,6 +255,10 @@ class Socket:
     async def _write(self, messages: Sequence[bytes]) -> None:
         """Whole messages, one after the other. Raises TimeoutError where the reader takes none of them."""
         async with self._turn:
+            outlet = self._outlet
+            if outlet is not None and outlet.ready:  # a reader that takes what comes is told a batch at once
+                outlet.write(b"".join([part for message in messages for part in framed(message)]))
+                return
             for message in messages:
                 async with asyncio.timeout(self._settings.stream_send_seconds):
                     await self._send({"type": "websocket.send", "text": message.decode()})
@@ -286,18 +291,18 @@ class Socket:
 
 
 def messages(frames: Sequence[Frame]) -> bytes:
-    """Each as an unfragmented text message of a server (RFC 6455, 5.2): not masked, so the same for everyone."""
-    parts: list[bytes] = []
-    for frame in frames:
-        size = len(frame.data)
-        if size < 126:
-            head = pack("!BB", _TEXT, size)
-        elif size < 1 << 16:
-            head = pack("!BBH", _TEXT, 126, size)
-        else:
-            head = pack("!BBQ", _TEXT, 127, size)
-        parts += (head, frame.data)
-    return b"".join(parts)
+    """Each as a message of its own."""
+    return b"".join([part for frame in frames for part in framed(frame.data)])
+
+
+def framed(message: bytes) -> tuple[bytes, bytes]:
+    """Head and payload of an unfragmented text message of a server (RFC 6455, 5.2): not masked, the same for all."""
+    size = len(message)
+    if size < 126:
+        return pack("!BB", _TEXT, size), message
+    if size < 1 << 16:
+        return pack("!BBH", _TEXT, 126, size), message
+    return pack("!BBQ", _TEXT, 127, size), message
 
 
 def _bring_forward(deadline: asyncio.Timeout, ends: float) -> None:
