@@ -159,7 +159,10 @@ def test_its_health_check_tells_whether_it_lives(container: Container) -> None:
 @pytest.mark.parametrize(
     ("told", "asked"),
     [
-        ({"HOST": "0.0.0.0", "ACCESS": "open", "OPEN_RESOURCE": "pods", "TLS_SELF_SIGNED": "True"}, "https://127.0.0.1"),
+        (
+            {"HOST": "0.0.0.0", "ACCESS": "open", "OPEN_RESOURCE": "pods", "TLS_SELF_SIGNED": "True"},
+            "https://127.0.0.1",
+        ),
         ({"HOST": "127.0.0.2", "TLS_CERT": "tls.crt", "TLS_KEY": "tls.key"}, "https://127.0.0.2"),
         ({"HOST": "127.0.0.2", "TLS_SELF_SIGNED": "no"}, "http://127.0.0.2"),
     ],
