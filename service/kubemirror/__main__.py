@@ -100,6 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument("--namespace", "-n", default="", help="only this namespace; default: all")
     watch.add_argument("--selector", "-l", default="", help="label selector, as kubectl's")
     watch.add_argument("--field-selector", default="", help="field selector, as kubectl's")
+    watch.add_argument("--search", "-q", default="", help="only objects that contain this text, in any cell")
+    watch.add_argument("--filter", default="", help="only objects whose cells are so: Ready<1,Image~nginx")
+    watch.add_argument("--columns", default="", help="of the table: columns by name, labels.x, .spec.path, Title=…")
     watch.add_argument("--output", "-o", choices=("wide", "name", "json"), default="", help="default: a table")
     watch.add_argument("--server", default="http://127.0.0.1:8080", help="URL of the mirror")
     watch.add_argument("--token-file", help="file with the bearer token to send; read again as it is renewed")
@@ -204,6 +207,9 @@ def _watch(given: argparse.Namespace) -> int:
         namespace=given.namespace,
         label_selector=given.selector,
         field_selector=given.field_selector,
+        q=given.search,
+        filter=given.filter,
+        columns=given.columns,
         output=given.output,
     )
     return watch(watched, given.server, token_file=given.token_file, ca=given.ca)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from kubemirror.serve.asked import Asked
@@ -68,6 +68,10 @@ class Pages:
         }
         environment.globals |= {"query": urlencode, "list_path": list_path, "object_path": object_path, "tones": TONES}
         return environment
+
+    def macros(self, template: str) -> Any:
+        """The macros of a template that has nothing else."""
+        return self._environment.get_template(template).module
 
     def render(self, template: str, asked: Asked, **model: object) -> str:
         """The page; ``asked`` decides where its links lead."""

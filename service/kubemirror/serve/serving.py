@@ -11,6 +11,7 @@ from kubemirror.serve.answers import Answers
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.chronicle import Chronicle
 from kubemirror.serve.context import Context
+from kubemirror.serve.drawn_rows import DrawnRows
 from kubemirror.serve.fastlane import Lane
 from kubemirror.serve.pages import Pages
 from kubemirror.serve.printers import Printers
@@ -30,6 +31,7 @@ class Serving:
     traffic: Traffic = field(default_factory=Traffic)
     pages: Pages = field(default_factory=Pages)
     printers: Printers = field(init=False)
+    drawn_rows: DrawnRows = field(init=False)
     sort_values: SortValues = field(default_factory=SortValues)
     lane: Lane = field(init=False)
     seats: Seats = field(init=False)
@@ -42,6 +44,7 @@ class Serving:
         self.seats = Seats(self.context, self.traffic)
         self.chronicle = Chronicle(self.context)
         self.printers = Printers(self.survey, self.chronicle)
+        self.drawn_rows = DrawnRows(self.pages)
 
 
 async def _asked(request: Request) -> Asked:
