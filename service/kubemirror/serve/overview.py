@@ -355,9 +355,12 @@ def _quiet(space: NamespaceHealth) -> bool:
 
 
 def _headline(told: Overview) -> str:
-    failing = sum(each.tone is Tone.BAD for each in told.unhealthy)
+    """What the tiles count as failing, by kind; else whether anything is not as wanted."""
+    failing = [(each.counts.bad, each.kind) for each in told.health if each.counts.bad]
     if failing:
-        return f"{failing} {'object is' if failing == 1 else 'objects are'} failing"
+        said = [f"{count} {kind}{'s' if count > 1 else ''}" for count, kind in failing]
+        verb = "is" if len(failing) == 1 and failing[0][0] == 1 else "are"
+        return f"{', '.join(said[:-1])}{' and ' if said[1:] else ''}{said[-1]} {verb} failing"
     if told.unhealthy:
         return "Nothing is failing"
     return "All is as wanted" if told.health else "Overview"
