@@ -16,7 +16,7 @@ from tests.serve.process import demo_cluster, serving
 
 def modes(log: Path) -> list[str]:
     """The modes that were told at start."""
-    events = [json.loads(line)["event"] for line in log.read_text().splitlines() if line.startswith("{")]
+    events = [json.loads(line).get("event", "") for line in log.read_text().splitlines() if line.startswith("{")]
     return [event for event in events if event.startswith("access.")]
 
 
