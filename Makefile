@@ -7,22 +7,25 @@ BIN    := $(VENV)/bin
 CACHE  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kubemirror
 # Named by content, so that neither a fresh clone nor a touched file installs anything twice.
 READY  := $(VENV)/.ready-$(shell cat requirements/dev.txt pyproject.toml | cksum | cut -d' ' -f1)
+SEEN   := $(VENV)/.browser-$(shell cat requirements/dev.txt requirements/browser.txt | cksum | cut -d' ' -f1)
 ARGS   ?=
+# Most tests wait for a server: two at a time take half as long. `make test WORKERS=0` runs them one by one.
+WORKERS ?= 2
 
 export PATH := $(CACHE)/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test lint format soak bench audit docs tools lock clean
+.PHONY: help run test lint format soak bench audit docs screenshots tools lock clean
 
 help:  ## What there is to call
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
 
 run: $(READY)  ## Serve the embedded demo cluster on 127.0.0.1:8080 (ARGS="--port 8081" adds flags)
 	@exec $(BIN)/kubemirror serve --demo $(ARGS)
 
 test: lint tools  ## Everything: lint, then all tests (ARGS="-k words" selects)
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: $(READY)  ## Style, types and the rooms' import contracts
 	@$(BIN)/ruff check .
@@ -37,6 +40,7 @@ format: $(READY)  ## Rewrite what ruff can
 soak: $(READY) tools  ## Simulations, real days and clients at length (KUBEMIRROR_SEEDS=5000, KUBEMIRROR_CLIENT_SECONDS=900)
 	@KUBEMIRROR_SEEDS=$${KUBEMIRROR_SEEDS:-2000} KUBEMIRROR_FROZEN_SECONDS=120 KUBEMIRROR_ETCD_GONE_SECONDS=100 \
 		$(BIN)/pytest tests/simulation tests/chain tests/discover tests/state tests/days --timeout 0 $(ARGS)
+	@KUBEMIRROR_RECHECK=30 $(BIN)/pytest tests/access/test_withdrawn_access_ends_what_is_open.py --timeout 0 $(ARGS)
 	@KUBEMIRROR_DARK_SECONDS=60 $(BIN)/pytest tests/browser --timeout 0 $(ARGS)
 	@KUBEMIRROR_PUSH_SEEDS=$${KUBEMIRROR_PUSH_SEEDS:-3000} $(BIN)/pytest tests/serve/test_streams_keep_their_word.py --timeout 0 $(ARGS)
 	@KUBEMIRROR_CLIENT_SECONDS=$${KUBEMIRROR_CLIENT_SECONDS:-300} $(BIN)/pytest tests/clients --timeout 0 -s $(ARGS)
@@ -53,7 +57,10 @@ audit: $(READY)  ## Known vulnerabilities of what is locked (asks PyPI), and dis
 docs: $(READY)  ## Write what docs/ repeats from the code
 	@$(BIN)/python tools/settings_table.py
 
-tools: $(READY)  ## Fetch or build what tests run and pip has not: promtool, wrk, nginx, Chromium, a control plane
+screenshots: $(READY) tools  ## Take the pictures in docs/screenshots anew, of the demo cluster
+	@$(BIN)/python tools/screenshots.py
+
+tools: $(READY) $(SEEN)  ## Fetch or build what tests run and pip has not: promtool, wrk, nginx, Chromium, a control plane
 	@tools/unpack.sh $(CACHE) promtool "tests need it to judge /metrics" prometheus
 	@tools/unpack.sh $(CACHE) nginx "push is tested behind it" nginx
 	@tools/unpack.sh $(CACHE) chromium-headless-shell "pages are tested in it" chromium-headless-shell +
@@ -66,6 +73,12 @@ lock:  ## Resolve pyproject.toml anew into requirements/
 clean:  ## Remove what the other commands made in this checkout
 	rm -rf $(VENV) dist build .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find service tests bench tools -name __pycache__ -prune -exec rm -rf {} +
+
+# Playwright, axe-core and the Nu HTML Checker: 120 MB that only tests, bench and pictures need.
+$(SEEN): $(READY) requirements/browser.txt
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/browser.txt
+	@rm -f $(VENV)/.browser-*
+	@touch $@
 
 # Nothing is built in isolation: hatchling comes from the lock, with its hash, like everything else.
 # Progress is for people at a terminal: the first line that `make run` prints is the URL.

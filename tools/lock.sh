@@ -22,6 +22,8 @@ resolve() {
 resolve pyproject.toml --output-file requirements/runtime.txt
 # Constrained by runtime: what is tested is what is shipped.
 resolve pyproject.toml --group dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
+# What drives and judges pages in a browser, on top of dev.
+resolve --group browser --constraint requirements/dev.txt --output-file requirements/browser.txt
 # The backend alone, for building the wheel in the image.
 resolve --group build --constraint requirements/dev.txt --output-file requirements/build.txt
 # The Go toolchain that builds the tests' control plane on machines without one.

@@ -1,4 +1,4 @@
-"""The command line: ``kubemirror serve``, ``demo-server``, ``rbac``, ``kubeconfig``, ``embed-token``, ``watch``.
+"""The command line: ``kubemirror serve``, ``demo-server``, ``rbac``, ``kubeconfig``, ``watch``, ``embed`` and others.
 
 Flags are made from the settings themselves, so that none can be forgotten: ``--kebab-case``, repeatable where
 the setting is a list. What is wrong is told in one line, with exit code 2.
@@ -110,11 +110,24 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument("--namespace", "-n", default="", help="only this namespace; default: all")
     watch.add_argument("--selector", "-l", default="", help="label selector, as kubectl's")
     watch.add_argument("--field-selector", default="", help="field selector, as kubectl's")
+    watch.add_argument("--search", "-q", default="", help="only objects that contain this text, in any cell")
+    watch.add_argument("--filter", default="", help="only objects whose cells are so: Ready<1,Image~nginx")
+    watch.add_argument("--columns", default="", help="of the table: columns by name, labels.x, .spec.path, Title=…")
     watch.add_argument("--output", "-o", choices=("wide", "name", "json"), default="", help="default: a table")
     watch.add_argument("--server", default="http://127.0.0.1:8080", help="URL of the mirror")
     watch.add_argument("--token-file", help="file with the bearer token to send; read again as it is renewed")
     watch.add_argument("--ca", help="file with the mirror's certificate, or with that of its issuer")
     watch.set_defaults(run=_watch, parser=watch)
+
+    embed = commands.add_parser("embed", help="print the lines that show a resource on a page elsewhere")
+    embed.add_argument("resource", nargs="?", default="deployments", help="what to show, by any name kubectl takes")
+    embed.add_argument("--namespace", "-n", default="", help="only this namespace; default: all")
+    embed.add_argument("--selector", "-l", default="", help="label selector, as kubectl's")
+    embed.add_argument("--theme", choices=("auto", "light", "dark"), default="", help="default: as the visitor prefers")
+    embed.add_argument("--accent", default="", metavar="COLOUR", help="colour of links, as #0a58ca")
+    embed.add_argument("--frame", action="store_true", help="an iframe; default: the web component and its hash")
+    embed.add_argument("--server", default="http://127.0.0.1:8080", help="URL of the mirror, as its readers know it")
+    embed.set_defaults(run=_embed, parser=embed)
     return parser
 
 
@@ -221,9 +234,23 @@ def _watch(given: argparse.Namespace) -> int:
         namespace=given.namespace,
         label_selector=given.selector,
         field_selector=given.field_selector,
+        q=given.search,
+        filter=given.filter,
+        columns=given.columns,
         output=given.output,
     )
     return watch(watched, given.server, token_file=given.token_file, ca=given.ca)
+
+
+def _embed(given: argparse.Namespace) -> int:
+    from kubemirror.serve.snippet import component, frame
+
+    attributes = {name: getattr(given, name) for name in ("namespace", "selector", "theme", "accent")}
+    lines = (frame if given.frame else component)(
+        given.server, given.resource, {name: value for name, value in attributes.items() if value}
+    )
+    print(lines, end="")  # noqa: T201
+    return 0
 
 
 if __name__ == "__main__":

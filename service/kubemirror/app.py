@@ -106,6 +106,8 @@ async def run(settings: Settings) -> None:
             from kubemirror.demo.server import DemoServer
 
             demo = await stack.enter_async_context(DemoServer(objects=settings.demo_objects))
+            # Who may see what is its to say then, and it lets those who send no token do everything otherwise.
+            demo.faults.users.anonymous = settings.access not in (Access.DELEGATED, Access.PROXY)
             parts["demo"] = demo.run
             mirrored = (*DEMO_MIRRORS, *settings.mirror)
             settings = settings.model_copy(update={"kubeconfig": demo.kubeconfig, "context": None, "mirror": mirrored})

@@ -6,20 +6,31 @@ A flag wins over its variable, a variable over the default. All are printed at s
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 1024 * 1024
+# As a browser writes it: no path, no capital letters.
+_is_origin = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?").fullmatch
 
 
 def _parted(value: object) -> object:
     """Lists in variables are comma-separated: KUBEMIRROR_MIRROR=pods,services."""
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _ancestors(given: tuple[str, ...]) -> tuple[str, ...]:
+    """A wrong one would be a policy that browsers ignore."""
+    for each in given:
+        if each not in ("self", "none") and _is_origin(each) is None:
+            raise ValueError(f'"{each}" is neither self, none nor an origin like https://portal.example.com')
+    return given
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parted)]
@@ -93,6 +104,12 @@ class Settings(BaseSettings):
         64 * MIB,
         ge=MIB,
         description="History's byte budget per store (or half the store, if larger); it wins over the seconds.",
+    )
+    history_bytes: int = Field(
+        16 * MIB,
+        ge=0,
+        description="What changed in meaning, object by object, for pages: about 20,000 changes, so a busy day of 1,000"
+        " Deployments; 0 keeps nothing.",
     )
     audit_seconds: float = Field(
         450.0,
@@ -175,8 +192,8 @@ class Settings(BaseSettings):
     )
     allow_origin: Names = Field(
         (),
-        description="Further Origin whose pages may open streams and WebSockets, POST, and read answers here"
-        " (repeatable), as scheme://host[:port].",
+        description="Further Origin whose pages may open streams and WebSockets, POST, and read answers here with their"
+        " visitors' rights (repeatable), as scheme://host[:port].",
     )
     embed_key_file: Path | None = Field(
         None,
@@ -187,6 +204,10 @@ class Settings(BaseSettings):
         None,
         description="Where denials, failed authentications and streams are told, a JSON line each: - (standard error;"
         " default but in local mode), a file (reopened when it is rotated), or none.",
+    )
+    frame_ancestors: Annotated[Names, AfterValidator(_ancestors)] = Field(
+        ("self",),
+        description="Whose pages may show those below /embed in a frame (repeatable): self, none, or an origin.",
     )
     tls_cert: Path | None = Field(None, description="Certificate chain to serve with; read again when it changes.")
     tls_key: Path | None = Field(None, description="Its private key.")

@@ -48,7 +48,7 @@ async def test_what_is_listed_is_read_by_everyone_and_nothing_else(reviews: Revi
     }
     assert set(codes.values()) == {200, 403}
     assert (refresh.status_code, acting.status_code) == (403, 403)
-    assert "nodes" not in overview.text
+    assert "/resources/nodes" not in overview.text
     assert reviews.asked == []
 
 

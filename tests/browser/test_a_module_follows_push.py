@@ -7,10 +7,10 @@ import re
 from typing import Any
 
 import pytest
+from playwright.async_api import Page
 
 from kubemirror.state.events import Phase
-from tests.browser.chromium import Page
-from tests.browser.conftest import until_nobody_reads
+from tests.browser.chromium import hide, until, until_nobody_reads
 from tests.reader.wire import Wire
 from tests.serve.world import Store
 from tests.ship.repository import ROOT
@@ -26,8 +26,8 @@ def transport(request: pytest.FixtureRequest) -> str:
 
 async def follow(page: Page, wire: Wire, query: str = "as=key", **options: Any) -> None:
     """Import the module on a page of the mirror, and keep what it tells."""
-    await page.open(f"{wire.url}/-/docs")
-    await page.run(
+    await page.goto(f"{wire.url}/-/docs")
+    await page.evaluate(
         """(async () => {
           const { watch } = await import("/-/static/any/watch.js");
           Object.assign(window, { told: [], batches: [], states: [] });
@@ -44,8 +44,8 @@ async def follow(page: Page, wire: Wire, query: str = "as=key", **options: Any) 
 
 
 async def told(page: Page, count: int) -> Any:
-    await page.until(f"told.length >= {count}")
-    return await page.run("told.splice(0)")
+    await until(page, f"told.length >= {count}")
+    return await page.evaluate("told.splice(0)")
 
 
 async def test_it_tells_what_is_there_and_what_comes(page: Page, wire: Wire, store: Store, transport: str) -> None:
@@ -57,8 +57,8 @@ async def test_it_tells_what_is_there_and_what_comes(page: Page, wire: Wire, sto
 
     assert sorted(snapshot) == SNAPSHOT
     assert changes == [["MODIFIED", "web"], ["DELETED", "api"]]
-    assert await page.run("watching.cursor") == "102"
-    assert await page.run("states") == ["live"]
+    assert await page.evaluate("watching.cursor") == "102"
+    assert await page.evaluate("states") == ["live"]
 
 
 async def test_after_a_cut_it_goes_on_where_it_was(page: Page, wire: Wire, store: Store, transport: str) -> None:
@@ -68,7 +68,7 @@ async def test_after_a_cut_it_goes_on_where_it_was(page: Page, wire: Wire, store
     await told(page, 1)
     wire.closed = True
     wire.cut()
-    await page.until("states.at(-1) == 'lost'")
+    await until(page, "states.at(-1) == 'lost'")
     store.apply(102, "api", "blue")
     wire.closed = False
     changes = await told(page, 1)
@@ -77,7 +77,7 @@ async def test_after_a_cut_it_goes_on_where_it_was(page: Page, wire: Wire, store
 
     assert (changes, later) == ([["MODIFIED", "api"]], [["MODIFIED", "web"]])
     assert "resourceVersion=101" in wire.asked[-1]
-    assert await page.run("states") == ["live", "lost", "live"]
+    assert await page.evaluate("states") == ["live", "lost", "live"]
 
 
 async def test_a_cursor_that_is_too_old_is_a_reset_and_a_snapshot(
@@ -87,7 +87,7 @@ async def test_a_cursor_that_is_too_old_is_a_reset_and_a_snapshot(
     await told(page, 2)
     wire.closed = True
     wire.cut()
-    await page.until("states.at(-1) == 'lost'")
+    await until(page, "states.at(-1) == 'lost'")
     store.delete(101, "api", "blue")
     store.apply(102, "web", "blue")
     store.writer.compact(102)
@@ -101,7 +101,7 @@ async def test_silence_counts_as_lost(page: Page, wire: Wire, store: Store, tran
     await follow(page, wire, transport=transport, silentMs=900)
     await told(page, 2)
     wire.dark = True
-    await page.until("states.includes('lost')")
+    await until(page, "states.includes('lost')")
     store.apply(101, "web", "blue")
     wire.dark = False
     changes = await told(page, 1)
@@ -112,10 +112,10 @@ async def test_silence_counts_as_lost(page: Page, wire: Wire, store: Store, tran
 async def test_a_mirror_that_lost_its_cluster_is_stale(page: Page, wire: Wire, store: Store, transport: str) -> None:
     store.phase(Phase.STALE, "connection refused")
     await follow(page, wire, transport=transport)
-    await page.until("states.at(-1) == 'stale'")
+    await until(page, "states.at(-1) == 'stale'")
     store.phase(Phase.SYNCED)
     wire.cut()
-    await page.until("states.at(-1) == 'live'")
+    await until(page, "states.at(-1) == 'live'")
 
 
 async def test_what_comes_together_is_handed_over_together(
@@ -125,50 +125,52 @@ async def test_what_comes_together_is_handed_over_together(
     await told(page, 2)
     for number in range(400):
         store.apply(101 + number, "web", "blue")
-    await page.until("told.length >= 400")
+    await until(page, "told.length >= 400")
 
-    assert await page.run("told.length") == 400
-    assert await page.run("batches.length") < 100
+    assert await page.evaluate("told.length") == 400
+    assert await page.evaluate("batches.length") < 100
 
 
 async def test_a_hidden_tab_has_no_connection(page: Page, wire: Wire, store: Store, transport: str) -> None:
     await follow(page, wire, transport=transport)
     await told(page, 2)
-    await page.hide(True)
+    await hide(page, True)
     await until_nobody_reads(store)
     store.apply(101, "web", "blue")
-    await page.hide(False)
+    await hide(page, False)
     changes = await told(page, 1)
 
     assert changes == [["MODIFIED", "web"]]
-    assert await page.run("states") == ["live", "paused", "live"]
+    assert await page.evaluate("states") == ["live", "paused", "live"]
 
 
 async def test_stopped_it_has_no_connection_any_more(page: Page, wire: Wire, store: Store, transport: str) -> None:
     await follow(page, wire, transport=transport)
     await told(page, 2)
-    await page.run("watching.stop()")
+    await page.evaluate("watching.stop()")
     await until_nobody_reads(store)
     connections = len(wire.asked)
-    await page.hide(True)
-    await page.hide(False)
+    await hide(page, True)
+    await hide(page, False)
 
-    assert await page.run("told.length") == 0
+    assert await page.evaluate("told.length") == 0
     assert len(wire.asked) == connections
 
 
 async def test_the_documented_recipes_run(page: Page, wire: Wire, store: Store) -> None:
     ours, browsers = re.findall(r"```javascript\n(.*?)```", (ROOT / "docs" / "push.md").read_text(), re.DOTALL)
-    await page.open(f"{wire.url}/-/docs")
+    await page.goto(f"{wire.url}/-/docs")
     static, _, program = ours.partition("\n")
     imported = re.fullmatch(r'import \{ watch \} from "(.*)";', static)
     assert imported is not None
-    await page.run(f"import('{imported[1]}').then(({{ watch }}) => {{ {program} }})")
-    await page.until("document.title == '2 deployments' && document.body.dataset.push == 'live'")
+    await page.evaluate(f"import('{imported[1]}').then(({{ watch }}) => {{ {program} }})")
+    await until(page, "document.title == '2 deployments' && document.body.dataset.push == 'live'")
     store.delete(101, "api", "blue")
-    await page.until("document.title == '1 deployments'")
-    await page.run("console.log = (frame) => { (window.logged ??= []).push(frame.type) };" + browsers)
-    await page.until("window.logged?.includes('BOOKMARK')")
+    await until(page, "document.title == '1 deployments'")
+    await page.evaluate(
+        "console.log = (frame) => { (window.logged ??= []).push(frame.type) };" + browsers + "; undefined"
+    )
+    await until(page, "window.logged?.includes('BOOKMARK')")
 
 
 async def test_where_no_websocket_gets_through_events_do(page: Page, wire: Wire, store: Store) -> None:

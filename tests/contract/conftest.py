@@ -33,8 +33,8 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     """
     controllers = request.node.get_closest_marker("controllers") is not None
     if request.param == "demo":
-        clock = _fast if controllers else time.monotonic
-        async with DemoServer(life=False, clock=clock) as running, _living(running, controllers=controllers):
+        clock = fast if controllers else time.monotonic
+        async with DemoServer(life=False, clock=clock) as running, living(running, controllers=controllers):
             demo = Demo(running, tmp_path)
             yield demo
             await demo.close()
@@ -49,7 +49,7 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 FASTER = 20.0
 
 
-def _fast() -> float:
+def fast() -> float:
     return time.monotonic() * FASTER
 
 
@@ -58,7 +58,7 @@ async def _sleep(seconds: float) -> None:
 
 
 @asynccontextmanager
-async def _living(demo: DemoServer, *, controllers: bool) -> AsyncIterator[None]:
+async def living(demo: DemoServer, *, controllers: bool) -> AsyncIterator[None]:
     """The demo's controllers and kubelet, without its script; their death is the test's."""
     if not controllers:
         yield

@@ -123,7 +123,7 @@ async def test_a_denied_caller_is_told_nothing(asking: Asking, method: str, path
         assert "registry.example" not in answer.text
 
 
-async def test_the_overview_shows_no_resource_that_may_not_be_listed(asking: Asking) -> None:
+async def test_the_overview_shows_of_a_resource_that_may_not_be_listed_only_that(asking: Asking) -> None:
     class PathsOnly(Denying):
         async def authorize(
             self,
@@ -136,12 +136,17 @@ async def test_the_overview_shows_no_resource_that_may_not_be_listed(asking: Ask
             return Allow() if isinstance(attributes, PathAttributes) else Deny("no")
 
     world = World(authorizer=PathsOnly())
-    world.mirror().sync()
+    store = world.mirror()
+    store.sync(store.object(7, "web", "blue"))
 
     page = await asking(world).get("/", headers={"accept": "text/html"})
+    told = (await asking(world).get("/", headers={"accept": "application/json"})).json()
 
     assert page.status_code == 200
-    assert "deployments.apps" not in page.text
+    assert "Not shown:" in page.text
+    assert "blue" not in page.text
+    assert [each["resource"] for each in told["notShown"]] == ["deployments.apps"]
+    assert told["mirrored"] == told["health"] == told["unhealthy"] == told["drift"] == []
 
 
 async def test_a_caller_who_may_see_some_namespaces_sees_those(asking: Asking) -> None:

@@ -25,7 +25,7 @@ def synced(world: World) -> None:
         ("/versions?namespce=x", 'unknown parameter "namespce": did you mean "namespace"?'),
         ("/versions?labelselector=x", 'unknown parameter "labelselector": did you mean "labelSelector"?'),
         ("/watch?resource=deploy&resourceversion=1", 'did you mean "resourceVersion"?'),
-        ("/resources/deployments?filter=x", 'unknown parameter "filter"'),
+        ("/resources/deployments?filtr=x", 'unknown parameter "filtr": did you mean "filter"?'),
         ("/-/status?verbose=1", 'unknown parameter "verbose"; this path takes none'),
         ("/?x=1", 'unknown parameter "x"; this path takes none'),
         ("/readyz?verbos", 'did you mean "verbose"?'),

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from kubemirror.serve.resource_view import ShownColumn
 from kubemirror.serve.tones import tones
+from kubemirror.views.table import TableColumn
+from kubemirror.views.values import Kind
+
+
+def column(name: str, type_: str = "string", *, ages: bool = False) -> TableColumn:
+    return TableColumn(name, type_, "", 0, Kind.ANY, lambda line: None, ages=ages)
 
 
 @pytest.mark.parametrize(
@@ -23,10 +28,10 @@ from kubemirror.serve.tones import tones
     ],
 )
 def test_a_cell_says_how_its_object_is(cells: list[object], expected: list[str]) -> None:
-    assert tones([ShownColumn("Ready"), ShownColumn("Status")], cells) == expected
+    assert tones([column("Ready"), column("Status")], cells) == expected
 
 
 def test_ages_go_on_by_themselves() -> None:
-    columns = [ShownColumn("Age"), ShownColumn("Last Run", type="date"), ShownColumn("Type")]
+    columns = [column("Age", ages=True), column("Last Run", "date"), column("Type")]
 
     assert tones(columns, ["3d", "5m", "Warning"]) == ["age", "age", "warn"]

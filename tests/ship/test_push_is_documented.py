@@ -26,6 +26,7 @@ PODS = replace(NODES, plural="pods", singular="pod", kind="Pod", namespaced=True
 TEXT = (ROOT / "docs" / "push.md").read_text()
 # Moments and chances: shown as they may be.
 CHANCES = re.compile(
+    r'(?<=")\d+[a-z](?="],"tones)|'
     r'(?<="upstreamAgeSeconds":)[\d.]+|(?<="staleSince":")[^"]+|(?<=retry: )\d+|(?<=Seconds":)\d+|(?<=resume in )\d+'
 )
 
@@ -159,6 +160,20 @@ async def test_a_difference(live: Live, store: Store) -> None:
         difference = await stream.line()
 
     assert sent(difference) == shown("frames", "diff")
+
+
+async def test_rows_and_versions(live: Live, store: Store) -> None:
+    cells = ["web", "1/2", "3d", "shop/web:1.4.0"]
+    store.sync(
+        store.object(4711, "web", "shop", uid="9b1d44e0", image="shop/web:1.4.0", cells=cells), resource_version=4720
+    )
+    async with live.ndjson("resource=deployments&as=row&columns=Name,Ready,Age&name=web") as stream:
+        rows = [await stream.line() for _ in range(3)]
+    async with live.ndjson("resource=deployments&as=version&name=web") as stream:
+        version = await stream.line()
+
+    assert sent(*rows) == shown("frames", "rows")
+    assert sent(version) == shown("frames", "version")
 
 
 # -- recipes ------------------------------------------------------------------------------------------

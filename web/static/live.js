@@ -1,29 +1,37 @@
-// Keeps a page true. A watch tells that something changed; the page is then asked for again and what differs is
-// put in its place, so that cells are made on the server only. Rows stay the same elements: focus, selection and
-// scroll are not lost. A hidden tab asks for nothing. Without scripts a page is as of its loading.
+// Keeps a page true. A list is told by push what its rows are, and changes them in place (rows.js); of any other page
+// a watch tells that something changed, the page is asked for again, and what differs is put in its place (morph.js).
+// A hidden tab asks for nothing. Without scripts a page is as of its loading.
+import { heard, tick } from "./ages.js";
+import { morph } from "./morph.js";
+import { Rows } from "./rows.js";
 import { watch } from "./watch.js";
 
 const subject = document.querySelector("[data-watch], [data-live]");
 const connection = document.querySelector("#connection");
 const announcements = document.querySelector("#announcements");
 
-// A burst is one refresh: twice a second is as often as a table can be read.
-const BURST_MS = 500;
-// Ages go on although nothing changes, and announcements come in batches.
+// A burst is one refresh: twice a second is as often as a page can be read. Of a list, it only fills up what push
+// cannot know, which may take its time.
+const BURST_MS = 500, REFILL_MS = 2000;
+const AGES_MS = 1000;
+// What no watch tells (ages without a beginning, how long a store has been stale); announcements come in batches.
 const TICK_MS = subject?.dataset.live ? 5000 : 10000;
 // A tab that was hidden for long need not remember each row.
 const REMEMBERED = 1000;
-const PARTS = ["#freshness", "#waiting", "#counted", "#facts", ".labels", "pre.yaml code", ".pages"];
+const PARTS = "[data-part], #freshness, #waiting, #counted, #facts, .labels, pre.yaml code, .pages";
 
 let watching = null;
+let rows = null;
 let connected = false;
 let opened = false;
 let scheduled = false;
 let busy = false;
 let resumed = false;
+let wanted = false;  // a refresh, whatever is known to have changed
 let tookMs = 0;
 let announced = 0;
 let changed = new Set();
+let meanwhile = [];  // events of a list that come while its page is on its way
 
 function live() {
   show("live", "live");
@@ -42,23 +50,26 @@ function show(state, text) {
   if (connection.textContent !== text) connection.textContent = text;
 }
 
-function soon() {
+function soon(afterMs = BURST_MS) {
   if (scheduled || busy || document.hidden) return;
   scheduled = true;
-  setTimeout(() => requestAnimationFrame(refresh), Math.max(BURST_MS, 5 * tookMs));
+  setTimeout(() => requestAnimationFrame(refresh), Math.max(afterMs, 5 * tookMs));
 }
 
 async function refresh() {
   scheduled = false;
   busy = true;
+  wanted = false;
   let answered = true;
   const marks = changed;
   const [asked, before] = [resumed, watching?.cursor];
   changed = new Set();
+  meanwhile = [];
   resumed = false;
   const started = performance.now();
   try {
     const answer = await fetch(location.href, { headers: { accept: "text/html" }, cache: asked ? "reload" : "default" });
+    heard(answer);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (answer.ok) replace(page, marks);
     else refused(page);
@@ -74,7 +85,7 @@ async function refresh() {
     busy = false;
     tookMs = performance.now() - started;
   }
-  if (answered && changed.size) soon();
+  if (answered && (changed.size || wanted)) soon();
 }
 
 function refused(page) {
@@ -93,91 +104,60 @@ function startAgain(page, before) {
 }
 
 function replace(page, marks) {
-  const stale = page.querySelector("[data-watch], [data-live]")?.classList.contains("stale") ?? false;
-  subject.classList.toggle("stale", stale);
-  for (const part of PARTS) {
-    const [held, fresh] = [document.querySelector(part), page.querySelector(part)];
-    if (!held || !fresh) continue;
-    held.hidden = fresh.hidden;
-    morph(held, fresh);
+  const fresh = page.querySelector("[data-watch], [data-live]");
+  subject.classList.toggle("stale", fresh?.classList.contains("stale") ?? false);
+  const touched = (element) => {
+    const row = element.closest("tr");
+    const cell = element.closest("td, th");
+    if (rows && cell && row && marks.has(row.dataset.uid) && !cell.dataset.since) rows.flash(cell);
+  };
+  for (const held of document.querySelectorAll(PARTS)) {
+    const other = page.querySelector(selectorOf(held));
+    if (other && !held.parentElement.closest(PARTS)) morph(held, other, touched);
   }
-  if (subject.tBodies) {
-    const fresh = page.querySelector("[data-watch], [data-live]");
-    if (!subject.tHead.isEqualNode(fresh.tHead)) morph(subject.tHead, fresh.tHead);
-    patch(subject.tBodies[0], fresh.tBodies[0], marks);
+  if (fresh && subject.tBodies && !subject.closest(PARTS)) {
+    morph(subject.tHead, fresh.tHead);
+    morph(subject.tBodies[0], fresh.tBodies[0], touched);
+  }
+  if (rows) {
+    subject.dataset.cursor = fresh.dataset.cursor;
+    rows.adopt();
+    rows.take(meanwhile);  // the page may be older than what came while it was on its way
   }
   announced += [...marks].filter(Boolean).length;
 }
 
-// Makes the children of `held` equal to those of `fresh`, and touches only those that differ.
-function morph(held, fresh) {
-  const nodes = [...held.childNodes];
-  [...fresh.childNodes].forEach((node, index) => {
-    const old = nodes[index];
-    if (!old) held.append(document.importNode(node, true));
-    else if (old.nodeType === Node.TEXT_NODE && node.nodeType === Node.TEXT_NODE) {
-      if (old.data !== node.data) old.data = node.data;
-    } else if (!old.isEqualNode(node)) old.replaceWith(document.importNode(node, true));
-  });
-  nodes.slice(fresh.childNodes.length).forEach((node) => node.remove());
+function selectorOf(part) {
+  if (part.dataset.part) return `[data-part="${CSS.escape(part.dataset.part)}"]`;
+  if (part.id) return `#${CSS.escape(part.id)}`;
+  return PARTS.split(", ").find((selector) => part.matches(selector));
 }
 
-function patch(body, fresh, marks) {
-  const key = (row) => row.dataset.uid ?? "";
-  const kept = new Set([...fresh.rows].map(key));
-  for (const row of [...body.rows]) {
-    if (kept.has(key(row))) continue;
-    const next = row.nextElementSibling ?? row.previousElementSibling;
-    if (row.contains(document.activeElement)) next?.querySelector("a")?.focus({ preventScroll: true });
-    row.remove();
+function events(list) {
+  if (rows) {
+    if (list.some(({ type }) => type === "RESET")) resumed = true;
+    const told = list.filter(({ type }) => type !== "RESET");
+    if (busy) meanwhile.push(...told);
+    rows.take(told);
+    if (resumed) soon();
+    return;
   }
-  const held = new Map([...body.rows].map((row) => [key(row), row]));
-  let place = body.rows[0] ?? null;
-  for (const row of [...fresh.rows]) {
-    let mine = held.get(key(row));
-    if (mine) update(mine, row, marks.has(key(row)));
-    else {
-      mine = document.importNode(row, true);
-      if (marks.has(key(row))) mine.classList.add("changed");
-    }
-    if (mine === place) place = place.nextElementSibling;
-    else move(body, mine, place);
+  for (const { object } of list) {
+    if (changed.size < REMEMBERED) changed.add(object.metadata?.uid ?? "");
   }
-}
-
-function move(body, row, place) {
-  if (row.isConnected && body.moveBefore) return body.moveBefore(row, place);  // keeps the focus
-  const focused = row.contains(document.activeElement) ? document.activeElement : null;
-  body.insertBefore(row, place);
-  focused?.focus({ preventScroll: true });
-}
-
-function update(row, fresh, flash) {
-  row.className = fresh.className;
-  row.title = fresh.title;
-  [...fresh.cells].forEach((cell, index) => {
-    const old = row.cells[index];
-    if (old?.innerHTML === cell.innerHTML && old.dataset.tone === cell.dataset.tone) return;
-    const mine = document.importNode(cell, true);
-    if (flash && mine.dataset.tone !== "age") mine.classList.add("changed");
-    if (old) old.replaceWith(mine);
-    else row.append(mine);
-  });
-  [...row.cells].slice(fresh.cells.length).forEach((cell) => cell.remove());
+  soon();
 }
 
 function follow() {
   const url = new URL(subject.dataset.watch, location.href);
   const cursor = subject.dataset.cursor ?? "";
+  if (url.searchParams.get("as") === "row") {
+    rows = new Rows(subject, { refill() { wanted = true; soon(REFILL_MS); } });
+  }
   url.searchParams.set("snapshot", "false");  // the page is the snapshot
   watching = watch(url, {
     cursor,
-    events(list) {
-      for (const { object } of list) {
-        if (changed.size < REMEMBERED) changed.add(object.metadata?.uid ?? "");
-      }
-      soon();
-    },
+    events,
     state(state) {
       connected = state !== "lost" && state !== "paused";
       if (state === "lost") {
@@ -188,19 +168,31 @@ function follow() {
       live();
       // What happened before this connection is perhaps not told by it.
       resumed = resumed || opened || !cursor;
-      if (subject.classList.contains("stale") !== (state === "stale")) changed.add("");
+      if (subject.classList.contains("stale") !== (state === "stale")) {
+        subject.classList.toggle("stale", state === "stale");
+        wanted = true;
+      }
       opened = true;
-      if (resumed || changed.size) soon();
+      if (resumed || wanted || changed.size) soon();
     },
   });
 }
 
+function announce() {
+  const count = announced + (rows?.changed ?? 0);
+  announced = 0;
+  if (rows) rows.changed = 0;
+  if (!count || !announcements) return;
+  announcements.textContent = rows ? `${count} changes, ${rows.total} in all` : `${count} changed`;
+}
+
 if (subject) {
-  document.addEventListener("visibilitychange", soon);
+  document.addEventListener("visibilitychange", () => soon());
+  setInterval(() => document.hidden || tick(), AGES_MS);
   setInterval(() => {
-    if (!watching || connected) soon();
-    if (announced && announcements) announcements.textContent = `${announced} changed`;
-    announced = 0;
+    if (!rows && (!watching || connected)) soon();
+    if (rows && subject.classList.contains("stale")) soon();
+    announce();
   }, TICK_MS);
   if (subject.dataset.watch) follow();
   else live();

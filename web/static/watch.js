@@ -8,7 +8,7 @@
 //   });
 //   watching.stop();
 //
-// Options: cursor to go on from; transport "websocket" or "sse" (default: what gets through); silentMs.
+// Options: columns(byResource) hears what the cells of as=row mean; cursor to go on from; transport "websocket" or "sse" (default: what gets through); silentMs.
 
 // A mirror says something every 15 s: three times that is more than a hiccup.
 const SILENT_MS = 45000;
@@ -16,7 +16,9 @@ const FIRST_PAUSE_MS = 500, LONGEST_PAUSE_MS = 30000;
 
 const KINDS = { ADDED: "ADDED", MODIFIED: "MODIFIED", DELETED: "DELETED", RESET: "RESET", ERROR: "RESET" };
 
-export function watch(address, { events, state = () => {}, cursor = "", transport = "", silentMs = SILENT_MS }) {
+export function watch(address, options) {
+  const { events, state = () => {}, columns = () => {}, transport = "", silentMs = SILENT_MS } = options;
+  let { cursor = "" } = options;
   let connection = null, sse = transport === "sse", attempts = 0, heard = 0, retryMs = 0, timer = 0, told = "";
   let waiting = [];
 
@@ -25,6 +27,7 @@ export function watch(address, { events, state = () => {}, cursor = "", transpor
   }
 
   function take(frame) {
+    if (frame.columns) columns(frame.columns);
     if (frame.resourceVersion) cursor = frame.resourceVersion;
     if (frame.type === "BOOKMARK") {
       tell(frame.state === "STALE" ? "stale" : "live", frame.staleSince);
@@ -47,7 +50,7 @@ export function watch(address, { events, state = () => {}, cursor = "", transpor
     if (cursor) url.searchParams.set("resourceVersion", cursor);
     if (url.searchParams.get("snapshot") !== "false") url.searchParams.set("onExpired", "snapshot");
     if (!sse) url.protocol = url.protocol.replace("http", "ws");
-    const mine = connection = sse ? new EventSource(url) : new WebSocket(url);
+    const mine = connection = sse ? new EventSource(url, { withCredentials: true }) : new WebSocket(url);
     let opened = false;
     heard = performance.now();
     mine.onopen = () => { opened = true; tell("live"); };

@@ -55,7 +55,7 @@ WORKLOADS = (
     Workload("shop", "web", 6, "registry.example.com/shop/web", sidecar="envoyproxy/envoy:v1.31.2"),
     Workload("shop", "cart", 3, "registry.example.com/shop/cart"),
     Workload("shop", "checkout", 4, "registry.example.com/shop/checkout"),
-    Workload("payments", "api", 3, "registry.example.com:5000/payments/api"),
+    Workload("payments", "api", 3, "registry.example.com:5000/payments/api", sidecar="envoyproxy/envoy:v1.30.4"),
     Workload("payments", "ledger", 2, "registry.example.com:5000/payments/ledger", strategy="Recreate"),
     Workload("search", "indexer", 2, "ghcr.io/example/indexer"),
     Workload("search", "query", 5, "ghcr.io/example/query"),

@@ -22,6 +22,9 @@ from kubemirror.access.presented import Presented
 from kubemirror.errors import UnauthenticatedError
 
 _READ = frozenset({"get", "list", "watch"})
+# What the roles system:public-info-viewer and system:discovery grant.
+_PUBLIC = frozenset({"/healthz", "/livez", "/readyz", "/version", "/version/"})
+_DISCOVERY = ("/api", "/openapi", "/version")
 _ANYONE_GROUPS = ("selfsubjectaccessreviews", "selfsubjectreviews")
 
 
@@ -82,7 +85,10 @@ class Users:
         groups = set(caller.groups)
         everything = "system:masters" in groups or (self.anonymous and caller.user == ANONYMOUS.user)
         if isinstance(attributes, PathAttributes):
-            return Allow() if everything or attributes.verb in ("get", "head") else Deny("")
+            reads = attributes.verb in ("get", "head")
+            known = "system:authenticated" in groups and attributes.path.startswith(_DISCOVERY)
+            allowed = attributes.path in _PUBLIC or known or groups & {"readers", "mirrors"}
+            return Allow() if everything or (reads and allowed) else Deny("")
         name = f"{attributes.resource}.{attributes.group}" if attributes.group else attributes.resource
         if name in self.forbidden and "system:masters" not in groups:
             return Deny("")

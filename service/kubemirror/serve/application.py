@@ -45,17 +45,21 @@ from kubemirror.serve import (
 )
 from kubemirror.serve.asked import Asked, asked_of, client_of
 from kubemirror.serve.context import Context
-from kubemirror.serve.embed import within, without_identity
+from kubemirror.serve.cors import cors_headers, preflight
+from kubemirror.serve.embed import PREFIX, origins_of, problem_with
+from kubemirror.serve.granted import within, without_identity
 from kubemirror.serve.guards import Guards
 from kubemirror.serve.kubernetes import websocket
 from kubemirror.serve.kubernetes.app import kubernetes_app
+from kubemirror.serve.page_policy import page_headers
 from kubemirror.serve.paths import without_embed
 from kubemirror.serve.problems import problem_of, unknown_path
 from kubemirror.serve.rendering import SECURITY, render_error, said_of, send_status
-from kubemirror.serve.sending import send_answer, send_body
+from kubemirror.serve.sending import Headers, send_answer, send_body
 from kubemirror.serve.serving import Serving
 from kubemirror.serve.status import StatusError, bad_request
 from kubemirror.serve.variant import visible
+from kubemirror.serve.zipped import zipping
 
 _KUBERNETES = ("api", "apis", "openapi", "version")
 
@@ -110,13 +114,12 @@ class Application:
                 code = message["status"]
                 names = {name for name, _ in message["headers"]}
                 stream = code == 200 and b"content-length" not in names
-                missing = [header for header in SECURITY if header[0] not in names]
-                message = {**message, "headers": [*message["headers"], *missing]}
+                message = {**message, "headers": [*message["headers"], *self._added(asked, message["headers"])]}
                 sent.headers = message["headers"]
             await send(message)
 
         try:
-            await self._dispatch(asked, scope, receive, noted)
+            await self._dispatch(asked, scope, receive, zipping(asked, noted))
         finally:
             asking.reset(noting)
             route = asked.route or _route_of(scope, asked)
@@ -128,11 +131,29 @@ class Application:
             body = b"" if asked.method == "HEAD" else sent.body or b""
             keep(asked.validity, status=code, headers=sent.headers, body=body, route=route)
 
+    def _added(self, asked: Asked, headers: Headers) -> Headers:
+        """What every answer of ours says, every page, and what a page of another origin may read."""
+        names = {name for name, _ in headers}
+        added = [header for header in SECURITY if header[0] not in names]
+        if not ours(asked):
+            return added
+        added += cors_headers(asked, self._settings.allow_origin)
+        if any(name == b"content-type" and value.startswith(b"text/html") for name, value in headers):
+            added += page_headers(self._settings.frame_ancestors if asked.embedded is not None else ("self",))
+        return added
+
     async def _dispatch(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
-        ours = _first_segment(asked.path) not in _KUBERNETES
-        stream = asked.path == watch.ROUTE if ours else is_watch(asked)
+        here = ours(asked)
+        stream = asked.path == watch.ROUTE if here else is_watch(asked)
         try:
-            self._guards.check(asked, scope["raw_path"], ours=ours, stream=stream)
+            self._guards.check(asked, scope["raw_path"], ours=here, stream=stream)
+            if here and (allowed := preflight(asked, self._settings.allow_origin)) is not None:
+                await send_body(send, 204, allowed, b"")  # browsers ask without credentials
+                return
+            if asked.embedded is not None:
+                origins = origins_of(self._settings.frame_ancestors, asked.origin)
+                if (frame_problem := problem_with(asked.embedded, origins)) is not None:
+                    raise frame_problem
             scope = await self._identified(asked, scope, scope["headers"])
             turn = nullcontext() if stream else self.serving.seats.turn(asked)
         except KubemirrorError as error:
@@ -146,7 +167,7 @@ class Application:
             await self._answer(asked, scope, receive, send)
 
     async def _answer(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
-        if _first_segment(asked.path) in _KUBERNETES:
+        if not ours(asked):
             await self._kubernetes_http(asked, scope, receive, send)
             return
         if asked.method in ("GET", "HEAD"):
@@ -363,13 +384,22 @@ def site(serving: Serving) -> FastAPI:
 
 
 def _rebased(scope: Scope, asked: Asked) -> Scope:
-    """The scope as everything behind sees it: the base path is gone from the path."""
+    """The scope as everything behind sees it: the base path and what is a frame's are gone."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     raw = raw.partition(b"?")[0]
     base = asked.base.encode()
     if base and (raw == base or raw.startswith(base + b"/")):
         raw = raw[len(base) :] or b"/"
-    return {**scope, "path": asked.path, "raw_path": raw, "root_path": "", "kubemirror.asked": asked}
+    rebased: Scope = {**scope, "path": asked.path, "raw_path": raw, "root_path": "", "kubemirror.asked": asked}
+    if asked.embedded is not None:
+        rebased["raw_path"] = raw[len(PREFIX) :] or b"/"
+        rebased["query_string"] = asked.query.encode("latin-1")
+    return rebased
+
+
+def ours(asked: Asked) -> bool:
+    """Whether it is not the Kubernetes API that is asked."""
+    return _first_segment(asked.path) not in _KUBERNETES
 
 
 def is_watch(asked: Asked) -> bool:

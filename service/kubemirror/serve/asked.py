@@ -12,11 +12,13 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any
+from urllib.parse import quote
 
 from kubemirror.access.authorizer import ANONYMOUS, Caller
 from kubemirror.access.client_certificate import ClientCertificate
 from kubemirror.errors import KubemirrorError
 from kubemirror.serve.answers import Validity
+from kubemirror.serve.embed import PREFIX, Embed, is_embedded, options_of
 from kubemirror.serve.variant import TERMINALS, trusted
 from kubemirror.settings import Settings
 
@@ -45,6 +47,7 @@ class Asked:
     session: bool = False  # who asks has signed in with a browser: pages show as whom
     route: str = ""  # template of the route that answered; for metrics
     validity: Validity | None = None  # of the answer, where it may be given again as it is
+    embedded: Embed | None = None  # of a page in a frame; ``path`` and ``query`` are those of the page
 
     @property
     def accept(self) -> str:
@@ -66,6 +69,11 @@ class Asked:
         return f"{self.scheme}://{self.host}"
 
     @property
+    def whole(self) -> str:
+        """The address of the same page outside a frame."""
+        return f"{self.base}{quote(self.path)}{'?' if self.query else ''}{self.query}"
+
+    @property
     def variant(self) -> Hashable:
         """Everything a finished answer of our own routes depends on, once the caller is known (see variant.py)."""
         return (
@@ -77,6 +85,7 @@ class Asked:
             self.origin,
             self.session,
             self.embed,
+            self.embedded,
             self.caller.identity,
         )
 
@@ -101,16 +110,22 @@ def asked_of(scope: Mapping[str, Any], settings: Settings) -> Asked:
     path = scope["path"]
     if base and (path == base or path.startswith(base + "/")):
         path = path[len(base) :] or "/"
+    query: str = scope["query_string"].decode("latin-1")
+    embedded: Embed | None = None
+    if is_embedded(path):
+        path = path[len(PREFIX) :] or "/"
+        embedded, query = options_of(query)
     return Asked(
         method=scope.get("method", "GET"),
         path=path,
-        query=scope["query_string"].decode("latin-1"),
+        query=query,
         base=base,
         scheme=scheme,
         host=host,
         headers=headers,
         peer=peer,
         certificate=scope.get("extensions", {}).get("kubemirror.client_certificate"),
+        embedded=embedded,
     )
 
 

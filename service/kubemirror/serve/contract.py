@@ -8,7 +8,6 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from kubemirror.serve.reading import require_path
-from kubemirror.serve.rendering import PAGE
 from kubemirror.serve.routes import get
 from kubemirror.serve.serving import AskedHere, Serving
 
@@ -27,9 +26,7 @@ def routes(serving: Serving) -> APIRouter:
     async def docs(asked: AskedHere, request: Request) -> Response:
         await require_path(serving.context, asked.caller, asked.path)
         page = serving.pages.render("docs.html", asked, contract=request.app.openapi())
-        response = Response(page, media_type="text/html; charset=utf-8")
-        response.raw_headers += PAGE
-        return response
+        return Response(page, media_type="text/html; charset=utf-8")
 
     get(router, "/-/openapi.json", openapi, in_contract=False)
     get(router, "/-/docs", docs, in_contract=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -11,7 +12,7 @@ from kubemirror.serve.answers import AGES_SECONDS, Answer, Validity, etag_of_bod
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.context import Context
 from kubemirror.serve.listing import Listing
-from kubemirror.serve.reading import Reading
+from kubemirror.serve.reading import Moment, Reading
 from kubemirror.serve.sending import Headers, send_answer
 from kubemirror.serve.serving import Serving
 from kubemirror.state.events import Phase
@@ -43,21 +44,28 @@ def finish(
     headers: Headers,
     etag: bytes = b"",
     ages: bool = False,
+    beside: Sequence[Reading] = (),
+    moment: Moment | None = None,
 ) -> Finished:
-    """Keep and send ``body``, which was made from ``reading`` with no await between.
+    """Keep and send ``body``, which was made with no await between from ``reading`` (and those ``beside`` it), or of
+    its ``moment``.
 
     etag: given where the body tells ages, which are no change of content; else it is of the body.
     ages: the body may be used for AGES_SECONDS only.
     """
     context = serving.context
     loop = asyncio.get_running_loop()
-    catalog, version, stamp = context.catalog, context.catalog.version, reading.stamp
-    until = min(reading.until, asked.caller.until)
+    readings = (reading, *beside)
+    catalog, version = context.catalog, context.catalog.version
+    stamps = [reading.stamp if moment is None else moment.stamp, *(each.stamp for each in beside)]
+    until = min(asked.caller.until, *(each.until for each in readings))
     if ages:
         until = min(until, loop.time() + AGES_SECONDS)
 
     def current() -> bool:
-        return catalog.version == version and reading.stamp == stamp
+        return catalog.version == version and all(
+            each.stamp == stamp for each, stamp in zip(readings, stamps, strict=True)
+        )
 
     answer = Answer(
         status=200,
@@ -72,17 +80,21 @@ def finish(
         route=route,
         validity=Validity(
             current,
-            lambda: freshness_headers(context, reading),
+            # What was made of an earlier moment must not have its readers go on from a later one.
+            lambda: freshness_headers(context, reading, "" if moment is None or current() else moment.cursor),
             until,
-            tuple(reader for _, reader in reading.stores),
+            tuple({reader: None for each in readings for _, reader in each.stores}),
         ),
     )
     serving.answers.put(asked.variant, answer)
     return Finished(answer, asked)
 
 
-def freshness_headers(context: Context, reading: Reading) -> Headers:
-    """Cache-Status (RFC 9211), Age where upstream is lost, the cursor, and a warning for what is left out."""
+def freshness_headers(context: Context, reading: Reading, cursor: str = "") -> Headers:
+    """Cache-Status (RFC 9211), Age where upstream is lost, the cursor, and a warning for what is left out.
+
+    cursor: of what is shown, where that is not all that is held by now.
+    """
     headers: Headers = []
     state = reading.freshness(context.clock())
     if state.phase is Phase.STALE:
@@ -92,7 +104,7 @@ def freshness_headers(context: Context, reading: Reading) -> Headers:
         headers.append((b"cache-status", b"kubemirror; hit"))
     if reading.confined:
         headers.append(OMITTED)
-    headers.append((b"kubemirror-resource-version", reading.cursor.encode("latin-1", "replace")))
+    headers.append((b"kubemirror-resource-version", (cursor or reading.cursor).encode("latin-1", "replace")))
     for namespace, reason in reading.missing:
         text = f"{reading.name} in namespace {namespace} is left out: {reason}"
         headers.append((b"warning", b'299 - "%s"' % _quotable(text)))

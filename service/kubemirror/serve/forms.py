@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import assert_never
 
@@ -22,16 +22,18 @@ class As(StrEnum):
     METADATA = "metadata"
     KEY = "key"
     DIFF = "diff"  # the whole object when it comes, then its key and what changed
+    ROW = "row"  # its printed cells (row.py)
+    VERSION = "version"  # which version of what runs in it (versions.py)
 
 
 def carried(form: As) -> Callable[[Object], bytes]:
-    """The function that writes an object in that form, as one line of JSON."""
+    """The function that writes an object in that form, as one line of JSON; of a row or version only its key."""
     match form:
         case As.OBJECT | As.DIFF:
             return whole
         case As.METADATA:
             return metadata
-        case As.KEY:
+        case As.KEY | As.ROW | As.VERSION:
             return key
         case _:
             assert_never(form)
@@ -49,8 +51,8 @@ def metadata(held: Object) -> bytes:
     return line % bytes(_fields(whole(held))["metadata"])
 
 
-def key(held: Object) -> bytes:
-    """Only what identifies the object and its version."""
+def key(held: Object, more: Mapping[str, object] | None = None) -> bytes:
+    """Only what identifies the object and its version, and ``more``."""
     fields = _fields(held.raw)
     named = {"namespace": held.namespace, "name": held.name, "uid": held.uid}
     return _encode(
@@ -61,5 +63,6 @@ def key(held: Object) -> bytes:
                 **{name: value for name, value in named.items() if value},
                 "resourceVersion": str(held.resource_version),
             },
+            **(more or {}),
         }
     )

@@ -251,6 +251,17 @@ class MirrorCollector(Collector):
             "kubemirror_finished_answer_misses", "Requests for which an answer had to be made.", value=answers.misses
         )
         yield GaugeMetricFamily("kubemirror_finished_answer_bytes", "Bytes of finished answers.", value=answers.size)
+        history = self._serving.chronicle.history
+        yield GaugeMetricFamily(
+            "kubemirror_history_entries", "Changes in meaning that are remembered.", value=len(history)
+        )
+        yield GaugeMetricFamily("kubemirror_history_bytes", "Bytes of them, as far as is known.", value=history.size)
+        yield GaugeMetricFamily(
+            "kubemirror_history_pending", "Changes whose meaning is not looked at yet.", value=history.pending
+        )
+        yield CounterMetricFamily(
+            "kubemirror_history_skipped", "Changes that came too fast to be looked at.", value=history.skipped
+        )
 
     # -- the process ----------------------------------------------------------------------------------
 

@@ -70,6 +70,15 @@ def parse_accept(header: str) -> list[Clause]:
     return clauses
 
 
+def prefers_json(header: str) -> bool:
+    """Whether JSON is named, and before a page is."""
+    for clause in parse_accept(header):
+        media = f"{clause.type}/{clause.subtype}".lower()
+        if media in (JSON, "text/html"):
+            return media == JSON
+    return False
+
+
 def negotiate(header: str | None, offers: Sequence[str], allows: Callable[[Transform], bool]) -> Accepted | None:
     """The first acceptable offer, or None (406). An absent or empty header takes the first offer."""
     if not header or not header.strip():

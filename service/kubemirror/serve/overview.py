@@ -1,84 +1,389 @@
-"""/: what is mirrored, how fresh it is, and where to go from here."""
+"""/: what is wrong now, what changed, which versions run side by side, and how fresh all of it is.
+
+Each resource is read as its own page would read it: what a caller may not list is named under "not shown", and counted
+nowhere. What objects say is surveyed by namespace (survey.py), so that an unchanged overview costs its rendering only.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from kubemirror.access.authorizer import Allow, AllowNamespaces, Budget
+from kubemirror.access.authorizer import Budget
 from kubemirror.serve.asked import Asked
+from kubemirror.serve.changes import changed
 from kubemirror.serve.health import readiness
-from kubemirror.serve.reading import Freshness, freshness, may_list, require_path
-from kubemirror.serve.rendering import PAGE
+from kubemirror.serve.negotiation import prefers_json
+from kubemirror.serve.overview_model import (
+    Because,
+    Changed,
+    Counts,
+    Drift,
+    KindHealth,
+    MirroredResource,
+    NamespaceHealth,
+    NotShown,
+    Overview,
+    RunningVersion,
+    Unhealthy,
+)
+from kubemirror.serve.reading import Reading, read, require_path
+from kubemirror.serve.rendering import one_line
 from kubemirror.serve.routes import get
 from kubemirror.serve.serving import AskedHere, Serving
-from kubemirror.state.catalog import Entry
+from kubemirror.serve.status import StatusError
+from kubemirror.serve.survey import Part, Surveyed
+from kubemirror.state.events import Phase
+from kubemirror.state.history import Entry, ObjectKey
+from kubemirror.views.conditions import SEVERITY, Tone
+from kubemirror.views.rollout import SILENT
+
+# What fits on a screen and a half; the whole is on the resources' own pages.
+MOST_UNHEALTHY, MOST_CHANGES, MOST_DRIFTS, MOST_SPACES = 50, 25, 20, 20
+# Callers who see different parts: one for each team that has its page open, say.
+MOST_SUMMARIES = 16
+# "The last minutes": a rollout, its failure and its repair.
+CHANGES_SECONDS = 900.0
+# Objects noted and not looked at yet that are looked at before the page is made: some 10 ms.
+_SETTLED_FIRST = 100
+# Made by others that are shown themselves: told with them, or where nobody above is to blame.
+_MADE = frozenset({"pods", "replicasets.apps"})
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One mirrored resource as the overview shows it. objects: None where the caller may see a part only."""
+class Told(NamedTuple):
+    """What a survey says, in order. It depends on its parts alone."""
 
-    entry: Entry
-    objects: int | None
-    bytes: int
-    state: Freshness
-    resource_version: str
+    health: list[KindHealth]
+    namespaces: list[NamespaceHealth]
+    unhealthy: list[Unhealthy]
+    drift: list[Drift]
 
 
-async def rows(serving: Serving, asked: Asked) -> list[Row]:
-    """The resources that the caller may list."""
+class Summaries:
+    """What was told of the last few surveys: whoever sees the same parts is told the same, until one moves."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[int, ...], tuple[list[Part], Told]] = OrderedDict()
+
+    def of(self, parts: list[Part]) -> Told:
+        key = tuple(map(id, parts))  # kept beside it, so that no other part can have the id
+        kept = self._kept.get(key)
+        if kept is None:
+            told = Told(_health(parts), _namespaces(parts), _unhealthy(parts), drift(parts, MOST_DRIFTS))
+            kept = self._kept[key] = (parts, told)
+            if len(self._kept) > MOST_SUMMARIES:
+                self._kept.popitem(last=False)
+        return kept[1]
+
+
+async def overview_of(serving: Serving, asked: Asked, summaries: Summaries) -> Overview:
+    """All that the caller may see of it."""
     context = serving.context
-    shown: list[Row] = []
     budget = Budget()
+    readings: list[Reading] = []
+    hidden: list[NotShown] = []
     for entry in list(context.catalog):
-        decision = await may_list(context, asked.caller, entry, budget)
-        if not isinstance(decision, Allow | AllowNamespaces) or not entry.stores:
+        if not entry.stores:
             continue
-        stores = list(entry.stores.values())
-        shown.append(
-            Row(
-                entry,
-                sum(map(len, stores)) if isinstance(decision, Allow) else None,
-                sum(store.size for store in stores),
-                freshness(stores, context.clock()),
-                str(max(store.resource_version for store in stores)),
-            )
+        try:
+            reading = await read(context, asked.caller, entry, verb="list", budget=budget)
+        except StatusError as error:
+            if error.code != 403:
+                raise
+            hidden.append(NotShown(resource=entry.resource.name, reason=error.message))
+            continue
+        if reading.stores:
+            readings.append(reading)
+    parts: list[Part] = []
+    for reading in readings:
+        if reading.name not in SILENT and not reading.entry.resource.metadata_only:
+            parts += await serving.survey.parts(reading)
+    told = summaries.of(parts)
+    return Overview(
+        waiting=[f"{check.name} ({check.detail})" for check in readiness(context) if not check.ok],
+        health=told.health,
+        namespaces=told.namespaces,
+        unhealthy=told.unhealthy[:MOST_UNHEALTHY],
+        unhealthy_total=len(told.unhealthy),
+        changes=_changes(serving, readings),
+        changes_since=_since(serving, readings),
+        drift=told.drift,
+        mirrored=[_mirrored(reading, context.clock()) for reading in readings],
+        not_shown=hidden,
+        omitted=any(reading.confined for reading in readings),
+    )
+
+
+def _mirrored(reading: Reading, now: float) -> MirroredResource:
+    resource, stores = reading.entry.resource, [store for _, store in reading.stores]
+    state = reading.freshness(now)
+    return MirroredResource(
+        resource=resource.name,
+        kind=resource.kind,
+        group=resource.group,
+        version=resource.version,
+        objects=sum(map(len, stores)) if reading.allowed is None else None,
+        bytes=sum(store.size for store in stores)
+        if reading.allowed is None
+        else sum(len(held.raw) for held in reading.objects()),
+        phase=state.phase,
+        reason=state.reason,
+        stale_seconds=state.stale_seconds,
+        heard_seconds=state.heard_seconds,
+        resource_version=str(max(store.resource_version for store in stores)),
+    )
+
+
+# -- health ---------------------------------------------------------------------------------------------
+
+
+def _counts(found: Counter[Tone]) -> Counts:
+    return Counts(**{tone.value: count for tone, count in found.items()})
+
+
+def _health(parts: Sequence[Part]) -> list[KindHealth]:
+    by_kind: dict[str, tuple[str, Counter[Tone]]] = {}
+    for part in parts:
+        if part.counts:
+            by_kind.setdefault(part.resource.name, (part.resource.kind, Counter()))[1].update(part.counts)
+    return [KindHealth(resource=name, kind=kind, counts=_counts(counts)) for name, (kind, counts) in by_kind.items()]
+
+
+def _namespaces(parts: Sequence[Part]) -> list[NamespaceHealth]:
+    spaces: dict[str, dict[str, Counter[Tone]]] = {}
+    for part in parts:
+        if part.counts and part.resource.namespaced:
+            spaces.setdefault(part.namespace, {}).setdefault(part.resource.name, Counter()).update(part.counts)
+    found = [
+        NamespaceHealth(
+            namespace=namespace,
+            counts=_counts(sum(kinds.values(), Counter())),
+            kinds={name: _counts(counts) for name, counts in kinds.items()},
         )
-    return shown
+        for namespace, kinds in spaces.items()
+    ]
+    found.sort(key=lambda each: (-each.counts.bad, -each.counts.warn, -each.counts.busy, each.namespace))
+    return found
+
+
+def _unhealthy(parts: Sequence[Part]) -> list[Unhealthy]:
+    """Worst first, then what began last. What an owner that is troubled itself has made is told with the owner."""
+    troubled = {each.held.uid: (part, each) for part in parts for each in part.troubled}
+    below: dict[str, list[tuple[Part, Surveyed]]] = {}
+    shown: list[tuple[Part, Surveyed]] = []
+    for part, each in troubled.values():
+        if part.resource.name not in _MADE or not each.owner:
+            shown.append((part, each))
+            continue
+        above = each
+        while above.owner in troubled:
+            above = troubled[above.owner][1]
+        if above is not each:
+            below.setdefault(above.held.uid, []).append((part, each))
+        elif _tone(each) in (Tone.BAD, Tone.WARN):
+            shown.append((part, each))
+    shown.sort(key=lambda pair: (_rank(pair[1], below), -(_began(pair[1]) or 0.0), pair[1].held.key))
+    return [_told(part, each, below.get(each.held.uid, ())) for part, each in shown]
+
+
+def _rank(each: Surveyed, below: Mapping[str, Sequence[tuple[Part, Surveyed]]]) -> int:
+    """A rollout whose pods fail stands before those that are merely under way."""
+    tone = _tone(each)
+    if tone is Tone.BUSY and any(_tone(child) is Tone.BAD for _, child in below.get(each.held.uid, ())):
+        tone = Tone.WARN
+    return SEVERITY[tone]
+
+
+def _tone(each: Surveyed) -> Tone:
+    return each.verdict.tone if each.verdict is not None else Tone.UNKNOWN
+
+
+def _began(each: Surveyed) -> float | None:
+    return each.verdict.since if each.verdict is not None else None
+
+
+def _told(part: Part, each: Surveyed, below: Iterable[tuple[Part, Surveyed]]) -> Unhealthy:
+    found = each.verdict
+    assert found is not None  # noqa: S101 - it is troubled by its verdict
+    reasons: dict[tuple[str, str], Because] = {}
+    for made, child in below:
+        if child.verdict is None or child.verdict.tone not in (Tone.BAD, Tone.WARN):
+            continue
+        key = (made.resource.name, child.verdict.word)
+        if key in reasons:
+            reasons[key].count += 1
+        else:
+            reasons[key] = Because(
+                resource=made.resource.name,
+                kind=made.resource.kind,
+                word=child.verdict.word,
+                tone=child.verdict.tone,
+                count=1,
+                namespace=child.held.namespace,
+                name=child.held.name,
+            )
+    return Unhealthy(
+        resource=part.resource.name,
+        kind=part.resource.kind,
+        namespace=each.held.namespace,
+        name=each.held.name,
+        word=found.word,
+        tone=found.tone,
+        sentence=found.sentence,
+        rule=found.rule,
+        detail=found.detail,
+        since=found.since,
+        because=list(reasons.values()),
+    )
+
+
+# -- changes --------------------------------------------------------------------------------------------
+
+
+def _changes(serving: Serving, readings: Sequence[Reading]) -> list[Changed]:
+    context, history = serving.context, serving.chronicle.history
+    history.settle(_SETTLED_FIRST)
+    by_name = {reading.name: reading for reading in readings if reading.name not in _MADE}
+
+    def news(key: ObjectKey, entry: Entry) -> bool:
+        reading = by_name.get(key.resource)
+        return reading is not None and entry.news and reading.shows(key.namespace)
+
+    recent = history.recent(context.clock() - CHANGES_SECONDS, news, MOST_CHANGES)
+    return [changed(context, by_name[key.resource], key, entry) for key, entry in recent]
+
+
+def _since(serving: Serving, readings: Sequence[Reading]) -> float | None:
+    began = [at for reading in readings if (at := serving.chronicle.history.began(reading.name)) is not None]
+    context = serving.context
+    return context.wall() - (context.clock() - max(began)) if began else None
+
+
+# -- versions side by side ------------------------------------------------------------------------------
+
+
+def drift(parts: Iterable[Part], most: int) -> list[Drift]:
+    """The ``most`` images of workloads that run in more than one version; the one that most run first."""
+    images: dict[str, dict[str, list[tuple[Part, Sequence[Surveyed]]]]] = {}
+    for part in parts:
+        for (image, version), running in part.images.items():
+            images.setdefault(image, {}).setdefault(version, []).append((part, running))
+    drifting = [(image, found) for image, found in images.items() if len(found) > 1]
+    drifting.sort(key=lambda each: (-sum(len(run) for runs in each[1].values() for _, run in runs), each[0]))
+    return [
+        Drift(image=image, versions=sorted((_running(*each) for each in found.items()), key=_most_first))
+        for image, found in drifting[:most]
+    ]
+
+
+def _running(version: str, found: Sequence[tuple[Part, Sequence[Surveyed]]]) -> RunningVersion:
+    part, running = found[0]
+    first = running[0].held
+    return RunningVersion(
+        version=version,
+        workloads=sum(len(runs) for _, runs in found),
+        namespaces=sorted({part.namespace for part, _ in found}),
+        resource=part.resource.name,
+        namespace=first.namespace,
+        name=first.name,
+    )
+
+
+def _most_first(version: RunningVersion) -> tuple[int, str]:
+    return -version.workloads, version.version
+
+
+# -- forms ----------------------------------------------------------------------------------------------
 
 
 def routes(serving: Serving) -> APIRouter:
     """/."""
-    router = APIRouter()
+    router = APIRouter(tags=["overview"])
+    summaries = Summaries()
 
     async def overview(asked: AskedHere) -> Response:
+        """What is wrong, what changed, what runs in more than one version, and what is mirrored."""
         await require_path(serving.context, asked.caller, "/")
-        shown = await rows(serving, asked)
-        waiting = [check for check in readiness(serving.context) if not check.ok]
+        told = await overview_of(serving, asked, summaries)
         if asked.terminal:
-            return Response(_text(asked, shown), media_type="text/plain; charset=utf-8")
-        page = serving.pages.render(
-            "overview.html", asked, rows=shown, waiting=waiting, now=serving.context.wall(), title="Overview"
-        )
-        response = Response(page, media_type="text/html; charset=utf-8", headers={"cache-control": "no-store"})
-        response.raw_headers += PAGE
+            response = Response(_text(asked, told), media_type="text/plain; charset=utf-8")
+        elif prefers_json(asked.accept):
+            response = Response(told.model_dump_json(by_alias=True), media_type="application/json")
+        else:
+            response = Response(_page(serving, asked, told), media_type="text/html; charset=utf-8")
+        response.headers["cache-control"] = "no-store"
         return response
 
-    get(router, "/", overview, in_contract=False)
+    get(router, "/", overview, response_model=None, responses={200: {"model": Overview}})
     return router
 
 
-def _text(asked: Asked, shown: list[Row]) -> str:
-    """What curl gets: the same as a table, and where to go."""
-    width = max([len(row.entry.resource.name) for row in shown] + [8]) + 3
+def _page(serving: Serving, asked: Asked, told: Overview) -> str:
+    return serving.pages.render(
+        "overview.html",
+        asked,
+        title="Overview",
+        headline=_headline(told),
+        told=told,
+        stale=[each for each in told.mirrored if each.phase is not Phase.SYNCED],
+        **_spaces(told),
+        now=serving.context.wall(),
+    )
+
+
+def _spaces(told: Overview) -> dict[str, object]:
+    """Namespaces where something is not as wanted, kind by kind; the quiet ones only by name and number."""
+    loud = [each for each in told.namespaces if not _quiet(each)]
+    few = len(told.namespaces) <= MOST_SPACES
+    shown = told.namespaces if few else loud[:MOST_SPACES]
+    return {
+        "spaces": shown,
+        "kinds": [each for each in told.health if any(each.resource in space.kinds for space in shown)],
+        "quiet_spaces": []
+        if few
+        else [each for each in told.namespaces if each.counts.worst in (Tone.GOOD, Tone.REST)],
+        "loud_left": 0 if few else max(0, len(loud) - MOST_SPACES),
+    }
+
+
+def _quiet(space: NamespaceHealth) -> bool:
+    return space.counts.worst in (Tone.GOOD, Tone.REST)
+
+
+def _headline(told: Overview) -> str:
+    """What the tiles count as failing, by kind; else whether anything is not as wanted."""
+    failing = [(each.counts.bad, each.kind) for each in told.health if each.counts.bad]
+    if failing:
+        said = [f"{count} {kind}{'s' if count > 1 else ''}" for count, kind in failing]
+        verb = "is" if len(failing) == 1 and failing[0][0] == 1 else "are"
+        return f"{', '.join(said[:-1])}{' and ' if said[1:] else ''}{said[-1]} {verb} failing"
+    if told.unhealthy:
+        return "Nothing is failing"
+    return "All is as wanted" if told.health else "Overview"
+
+
+def _text(asked: Asked, told: Overview) -> str:
+    """What curl gets: the same as tables, and where to go."""
+    width = max([len(row.resource) for row in told.mirrored] + [8]) + 3
     lines = [f"{'RESOURCE':<{width}}{'OBJECTS':>9}   {'STATE':<10}HEARD"]
-    for row in shown:
-        heard = "never" if row.state.heard_seconds is None else f"{row.state.heard_seconds:.0f}s ago"
+    for row in told.mirrored:
+        heard = "never" if row.heard_seconds is None else f"{row.heard_seconds:.0f}s ago"
         count = "-" if row.objects is None else row.objects
-        lines.append(f"{row.entry.resource.name:<{width}}{count:>9}   {row.state.phase:<10}{heard}")
+        lines.append(f"{row.resource:<{width}}{count:>9}   {row.phase:<10}{heard}")
+    if told.unhealthy:
+        lines += ["", "NOT AS WANTED"]
+        for each in told.unhealthy:
+            where = f"{each.namespace}/{each.name}" if each.namespace else each.name
+            lines.append(one_line(f"{each.kind} {where}: {each.word}: {each.sentence}"))
+    if told.drift:
+        lines += ["", "IN MORE THAN ONE VERSION"]
+        for image in told.drift:
+            versions = ", ".join(f"{each.version} ({each.workloads})" for each in image.versions)
+            lines.append(one_line(f"{image.image}: {versions}"))
     at = f"{asked.origin}{asked.base}"
     lines += ["", f"{at}/versions", f"{at}/resources/deployments", f"{at}/watch?resource=deployments", f"{at}/-/docs"]
     return "\n".join(lines) + "\n"

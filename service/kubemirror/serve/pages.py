@@ -1,27 +1,39 @@
 """HTML: one Jinja environment of our own, where everything that comes from a cluster is data.
 
-Escaping is on for every template whatever its name (Starlette's own is not), a missing variable is an error,
-and links are made of path segments that are quoted each. No template contains script or style.
+Escaping is on for every template whatever its name (Starlette's own is not), what cannot be seen is shown by its code
+point (visible.py), a missing variable is an error, and links are made of path segments that are quoted each, or are
+values that web_url allows. No template contains script or style, and none calls anything safe: a test says so.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.assets import Static, web
+from kubemirror.serve.embed import carried
+from kubemirror.serve.links import list_path, object_path
+from kubemirror.serve.visible import cell, cut, ratio, shown, web_url
+from kubemirror.views.computed import short
+from kubemirror.views.conditions import Tone
 from kubemirror.views.duration import human_duration
+from kubemirror.views.images import parse_image
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-# Characters that turn the direction of text: a name must not be able to rewrite the line it stands in.
-_BIDI = dict.fromkeys([0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")
-# What one cell shows at most; the whole value is in the object's YAML.
-CELL_CHARACTERS = 300
+# What the marks mean, for those who hear the page.
+TONES = {
+    Tone.BAD: "failing",
+    Tone.WARN: "impaired",
+    Tone.BUSY: "on the way",
+    Tone.UNKNOWN: "unknown",
+    Tone.GOOD: "as wanted",
+    Tone.REST: "at rest",
+}
 
 
 class Pages:
@@ -39,27 +51,43 @@ class Pages:
             loader=FileSystemLoader(web() / "templates"),
             autoescape=True,
             undefined=StrictUndefined,
+            finalize=shown,
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        environment.filters |= {"cell": cell, "segment": segment, "ago": human_duration, "clock": clock}
-        environment.globals |= {"query": urlencode}
+        environment.filters |= {
+            "ago": human_duration,
+            "cell": cell,
+            "clock": clock,
+            "cut": cut,
+            "image_name": image_name,
+            "ratio": ratio,
+            "segment": segment,
+            "short": short,
+            "web_url": web_url,
+        }
+        environment.globals |= {"query": urlencode, "list_path": list_path, "object_path": object_path, "tones": TONES}
         return environment
+
+    def macros(self, template: str) -> Any:
+        """The macros of a template that has nothing else."""
+        return self._environment.get_template(template).module
 
     def render(self, template: str, asked: Asked, **model: object) -> str:
         """The page; ``asked`` decides where its links lead."""
-        page = self._environment.get_template(template)
-        return page.render(base=asked.base, asked=asked, assets=f"{asked.base}/-/static/{self.static.version}", **model)
+        page = self._environment.get_template(template).render(
+            base=asked.base,
+            asked=asked,
+            assets=f"{asked.base}/-/static/{self.static.version}",
+            embedded=asked.embedded,
+            **model,
+        )
+        return page if asked.embedded is None else carried(page, asked.base, asked.embedded, asked.embed)
 
 
-def cell(value: object) -> str:
-    """A value as it may stand in a table: bounded, on one line, and reading from left to right."""
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
-    if len(text) > CELL_CHARACTERS:
-        text = text[: CELL_CHARACTERS - 1] + "…"
-    return text.translate(_BIDI)
+def image_name(image: str) -> str:
+    """An image without its tag and digest."""
+    return parse_image(image).name
 
 
 def segment(value: str) -> str:
@@ -68,5 +96,5 @@ def segment(value: str) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Seconds since 1970 for a time element."""
+    """Seconds since 1970 as RFC 3339, for a time element."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -69,9 +69,11 @@ def unknown_path(path: str, templates: Iterable[str]) -> StatusError:
     """The 404 for a path that no route has; it names those that begin alike."""
     beginnings: dict[str, list[str]] = {}
     for template in templates:
-        beginnings.setdefault(template.split("/")[1], []).append(template)
+        if template != "/":
+            beginnings.setdefault(template.split("/")[1], []).append(template)
     first = path.split("/")[1] if path.startswith("/") else ""
-    alike = beginnings.get(nearest_of(first, filter(None, beginnings), likeness=0.7), [])
+    known = nearest_of(first, filter(None, beginnings), likeness=0.7)
+    alike = beginnings[known] if known else []
     hint = f"there are {', '.join(alike)}" if len(alike) > 1 else f"there is {alike[0]}" if alike else ""
     return not_found(f"nothing is at {path}: {hint or '/ shows what there is'}")
 

@@ -30,6 +30,8 @@ from kubemirror.settings import Settings
 
 # A request's head comes in one or two packets; whoever drips it holds a descriptor for nothing.
 HEAD_SECONDS = 10.0
+# What had come by then may not have been read yet, where thousands connect at once: it is read within this.
+LATE_SECONDS = 1.0
 # For reflectors, their reconnects, files that are re-read, and a scrape while all else is taken.
 RESERVED_DESCRIPTORS = 128
 # Of those, for connections beyond the limit: a probe's. Whoever asks for something else gives its place back at once.
@@ -387,7 +389,10 @@ class HttpProtocol(HttpToolsProtocol):
         super().handle_websocket_upgrade()
 
     def _await_head(self, seconds: float = HEAD_SECONDS) -> None:
-        self._head_timer = self.loop.call_later(seconds, self.transport.abort)
+        self._head_timer = self.loop.call_later(seconds, self._await_what_came)
+
+    def _await_what_came(self) -> None:
+        self._head_timer = self.loop.call_later(LATE_SECONDS, self.transport.abort)
 
     def _body_came(self) -> None:
         if self._body_timer is not None:

@@ -6,7 +6,7 @@ or some namespaces. Our own views merge what they may show; this is the one plac
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
@@ -19,7 +19,6 @@ from kubemirror.access.authorizer import (
     Decision,
     Deny,
     PathAttributes,
-    ResourceAttributes,
 )
 from kubemirror.errors import ForbiddenError, GoneError, NotSyncedError, SelectorError
 from kubemirror.serve.attributes import attributes_of
@@ -51,12 +50,22 @@ class Freshness:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """What a reading shows at one moment, in storage order, and what names that moment afterwards."""
+
+    objects: Sequence[Object]
+    cursor: str
+    digest: int
+    stamp: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """Stores and namespaces that a caller may see of one resource.
 
     namespace: the one asked for, None for all. allowed: the namespaces the caller is confined to, None
     for no confinement. until: the event loop's second until which the access decision holds.
-    decision: what it rests on.
+    decision: what it rests on. excluded: the namespaces that are not asked for.
     """
 
     entry: Entry
@@ -65,6 +74,7 @@ class Reading:
     allowed: frozenset[str] | None
     until: float = inf
     decision: Decision = field(default_factory=Allow)
+    excluded: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -74,6 +84,11 @@ class Reading:
     def confined(self) -> bool:
         """Whether the caller may not see all namespaces, so that something may be left out."""
         return isinstance(self.decision, AllowNamespaces)
+
+    @property
+    def definitions(self) -> bytes:
+        """The columnDefinitions of the cells that are held, as JSON; one resource's stores have the same."""
+        return self.stores[0][1].columns if self.stores else b""
 
     def require_served(self) -> None:
         """Raise what the request must be answered with where nothing of it can be served.
@@ -103,26 +118,32 @@ class Reading:
         """Whether an object of ``namespace`` is part of this reading."""
         if self.namespace is not None and namespace != self.namespace:
             return False
-        return self.allowed is None or namespace in self.allowed
+        return namespace not in self.excluded and (self.allowed is None or namespace in self.allowed)
 
     def parts(self) -> list[tuple[Reader, str | None]]:
         """(reader, namespace or None for all) in storage order."""
         served = [(key, reader) for key, reader in self.stores if reader.phase not in (Phase.FORBIDDEN, Phase.GONE)]
         if self.namespace is not None:
             return [(reader, self.namespace) for _, reader in served if self.shows(self.namespace)]
-        if self.allowed is None:
+        if self.allowed is None and not self.excluded:
             return [(reader, None) for _, reader in served]
         return [
             (reader, namespace)
             for key, reader in served
             for namespace in (reader.namespaces if key == ALL_NAMESPACES else (key,))
-            if namespace in self.allowed
+            if self.shows(namespace)
         ]
 
     def objects(self) -> Iterator[Object]:
         """What is held now, in storage order; the snapshots are taken before this returns."""
         snapshots = [reader.snapshot(namespace) for reader, namespace in self.parts()]
         return (held for snapshot in snapshots for held in snapshot.objects)
+
+    def moment(self) -> Moment:
+        """What is held now, for those who look at it longer than now."""
+        snapshots = [reader.snapshot(namespace).objects for reader, namespace in self.parts()]
+        objects = snapshots[0] if len(snapshots) == 1 else [held for each in snapshots for held in each]
+        return Moment(objects, self.cursor, self.digest, self.stamp)
 
     def objects_of(self, store: Reader) -> Iterator[Object]:
         """The part of ``objects`` that ``store`` holds."""
@@ -154,6 +175,11 @@ class Reading:
         if len(self.stores) == 1 and self.stores[0][0] == ALL_NAMESPACES:
             return str(self.stores[0][1].resource_version)
         return ";".join(f"{self.name}/{key}={reader.resource_version}" for key, reader in self.stores)
+
+    @property
+    def state(self) -> str:
+        """Of the worst store: SYNCED, STALE, ..."""
+        return max((reader.phase for _, reader in self.stores), key=_PHASES.index, default=Phase.SYNCED).value
 
     def freshness(self, now: float) -> Freshness:
         """Of the worst store; ``now`` is the stores' clock."""
@@ -191,10 +217,11 @@ async def read(
     label_selector: str = "",
     field_selector: str = "",
     held: Decision | None = None,
+    budget: Budget | None = None,
 ) -> Reading:
     """Ask the Authorizer, and tell what of ``entry`` may be read. Raises StatusError 403 or 404.
 
-    held: what an open stream of it goes by.
+    held: what an open stream of it goes by. budget: of a request that reads many resources.
     """
     resource = entry.resource
     if namespace is not None and not resource.namespaced:
@@ -211,7 +238,7 @@ async def read(
         known=resource,
     )
     everywhere = resource.namespaced and namespace is None and verb != "get"
-    partial = candidates(entry, label_selector, field_selector, name) if everywhere else None
+    partial = candidates(entry, label_selector, field_selector, name, budget=budget) if everywhere else None
     decision = await context.authorizer.authorize(caller, attributes, partial=partial, held=held)
     allowed: frozenset[str] | None = None
     match decision:
@@ -233,14 +260,6 @@ async def read(
             raise not_found(f'the mirror does not hold namespace "{namespace}" of {resource.name}; it holds {mirrored}')
         stores = ((namespace, reader),)
     return Reading(entry, stores, namespace, allowed, decision.until, decision)
-
-
-async def may_list(context: Context, caller: Caller, entry: Entry, budget: Budget) -> Decision:
-    """What of ``entry`` the caller may list. budget: of the whole request, which may ask about many resources."""
-    resource = entry.resource
-    attributes = ResourceAttributes("list", resource.group, resource.version, resource.plural)
-    partial = candidates(entry, budget=budget) if resource.namespaced else None
-    return await context.authorizer.authorize(caller, attributes, partial=partial)
 
 
 def candidates(

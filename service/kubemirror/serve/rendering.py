@@ -19,23 +19,14 @@ Headers = list[tuple[bytes, bytes]]
 
 # On every answer of ours; application.py adds them.
 SECURITY: Headers = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
-# Everything a page needs comes from here; nothing inline, nothing framed by others, no form leaves.
-PAGE_POLICY = (
-    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    b"form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
-)
-PAGE: Headers = [
-    (b"content-security-policy", PAGE_POLICY),
-    (b"cross-origin-opener-policy", b"same-origin"),
-]
 
 
 def reads_lines(asked: Asked) -> bool:
     """Whether an error is to be one line of text: what was asked for is a table in a terminal."""
-    if not asked.path.startswith("/resources"):
+    if not asked.path.startswith(("/resources", "/watch")):
         return False
     output = next((part[7:] for part in asked.query.split("&") if part.startswith("output=")), "")
-    return output in _LINE_FORMS or (not output and asked.terminal)
+    return output in _LINE_FORMS or (not output and asked.terminal and asked.path.startswith("/resources"))
 
 
 def render_error(error: StatusError, asked: Asked, pages: Pages) -> tuple[Headers, bytes]:
@@ -44,7 +35,7 @@ def render_error(error: StatusError, asked: Asked, pages: Pages) -> tuple[Header
         headers = [(b"content-type", b"text/plain; charset=utf-8")]
         body = f"error: {one_line(error.message)}\n".encode()
     elif asked.browser:
-        headers = [(b"content-type", b"text/html; charset=utf-8"), *PAGE]
+        headers = [(b"content-type", b"text/html; charset=utf-8")]
         suggestion = error.suggestion if isinstance(error, UnknownResourceError) else ""
         body = pages.render("error.html", asked, error=error, suggestion=suggestion).encode()
     else:

@@ -28,6 +28,16 @@ from kubemirror.serve.protocol import HEAD_SECONDS, HttpProtocol, WebSocketProto
 SEND_BUFFER_BYTES = 128 * 1024
 # A peer that acknowledges nothing, or takes nothing, for this long is gone.
 USER_TIMEOUT_MILLISECONDS = 30_000
+# A peer that says nothing for so long is asked by the kernel whether it is there, and again in so long; a reader whose
+# machine is gone has left when USER_TIMEOUT is over. Routers and proxies forget silent connections after a minute.
+KEEPALIVE_IDLE_SECONDS = 45
+KEEPALIVE_INTERVAL_SECONDS = 10
+# Readers who come back at once: whoever finds no room here tries again after one second, three, seven. The kernel takes
+# as many as net.core.somaxconn says, 4096 by default.
+BACKLOG = 16_384
+# uvloop accepts one connection of a listening socket in one turn of the loop, and while thousands come a turn is long:
+# so many descriptors of it are so many connections a turn. Each costs a new connection 0.7 µs.
+ACCEPTED_AT_ONCE = 16
 # Left of shutdown_seconds for uvicorn to close what is still open after the streams have ended.
 CLOSING_SECONDS = 3.0
 
@@ -45,10 +55,13 @@ def listen(host: str, port: int) -> socket.socket:
             # Accepted connections inherit these.
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if hasattr(socket, "TCP_KEEPIDLE"):
+                listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_SECONDS)
+                listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_SECONDS)
             if hasattr(socket, "TCP_USER_TIMEOUT"):
                 listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MILLISECONDS)
             listening.bind(address)
-            listening.listen(2048)
+            listening.listen(BACKLOG)
         except BaseException:
             listening.close()
             raise
@@ -82,6 +95,7 @@ class Server(uvicorn.Server):
             ws_max_size=settings.max_frame_bytes,
             ws_max_queue=4,
             ws_per_message_deflate=False,
+            ws_ping_interval=None,  # the kernel asks: 10,000 readers' pings and answers are 4 % of a core
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -89,7 +103,7 @@ class Server(uvicorn.Server):
             server_header=False,
             timeout_keep_alive=75,  # above the usual 60 s of a proxy, so that it closes first
             timeout_graceful_shutdown=int(CLOSING_SECONDS),
-            backlog=2048,
+            backlog=BACKLOG,
             ssl_context_factory=(lambda *_: tls) if tls is not None else None,
         )
         super().__init__(config)
@@ -104,7 +118,7 @@ class Server(uvicorn.Server):
         """Serve until a signal; returns when everything is closed."""
         stopping = asyncio.create_task(self._stop(), name="shutdown")
         try:
-            await self.serve(sockets=[self._listening])
+            await self.serve(sockets=[self._listening, *(self._listening.dup() for _ in range(ACCEPTED_AT_ONCE - 1))])
         finally:
             stopping.cancel()
 

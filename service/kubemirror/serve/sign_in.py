@@ -22,7 +22,6 @@ from kubemirror.errors import UnauthenticatedError, UpstreamUnavailableError
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.context import Context
 from kubemirror.serve.reading import require_path
-from kubemirror.serve.rendering import PAGE
 from kubemirror.serve.routes import get, post
 from kubemirror.serve.serving import AskedHere, Serving
 from kubemirror.serve.status import StatusError, bad_request, forbidden
@@ -70,7 +69,7 @@ def routes(serving: Serving) -> APIRouter:
             secure=asked.scheme == "https",
             user="" if asked.caller.user == ANONYMOUS.user else asked.caller.user,
         )
-        return _response(code, [*PAGE], html)
+        return _response(code, [], html)
 
     async def show(asked: AskedHere, query: Annotated[SignInQuery, Query()]) -> Response:
         await require_path(context, asked.caller, asked.path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -24,6 +24,30 @@ _AHEAD_CHANGES = 256
 
 # Objects by (namespace, name), with the uid, or "" for any.
 Holds = Mapping[tuple[str, str], str]
+
+
+def _every(held: Object) -> bool:
+    """Where nothing but selectors decides."""
+    return True
+
+
+def _always() -> bool:
+    """Where nothing depends on how objects are printed."""
+    return True
+
+
+class Shape(NamedTuple):
+    """What a reader is told of an object, and which it wants to hear of beside what selectors say.
+
+    key: equal for equal shapes. current: whether the columns that either looks at are still those of the store.
+    columns: as they are told, where rows are.
+    """
+
+    carry: Callable[[Object], bytes]
+    key: Hashable
+    wanted: Callable[[Object], bool] = _every
+    current: Callable[[], bool] = _always
+    columns: bytes = b""
 
 
 class Told(NamedTuple):
@@ -70,6 +94,7 @@ class Source:
     reading: Reading
     selection: Selection
     object_name: str
+    shape: Shape
     position: Position | None = None
     floor: int = 0
     objects: Iterator[Object] = field(default_factory=lambda: iter(()))
@@ -112,7 +137,7 @@ class Source:
     def shows(self, held: Object) -> bool:
         if self.object_name and held.name != self.object_name:
             return False
-        return self.reading.shows(held.namespace) and self.selection.matches(held)
+        return self.reading.shows(held.namespace) and self.selection.matches(held) and self.shape.wanted(held)
 
     def require_kept(self) -> None:
         """Raise ExpiredError where what happened since the snapshot is no longer kept.
@@ -219,9 +244,9 @@ def _cursor_of(change: Change) -> int:
     return change.resource_version if change.gap is None else change.gap.low
 
 
-def sources_of(reading: Reading, selection: Selection, object_name: str) -> list[Source]:
+def sources_of(reading: Reading, selection: Selection, object_name: str, shape: Shape) -> list[Source]:
     """One source per store of the reading."""
     return [
-        Source(source_name(reading.name, key), key, reader, reading, selection, object_name)
+        Source(source_name(reading.name, key), key, reader, reading, selection, object_name, shape)
         for key, reader in reading.stores
     ]

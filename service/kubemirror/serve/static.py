@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
+from kubemirror.serve.accent import stylesheet
 from kubemirror.serve.problems import nearest, not_found
 from kubemirror.serve.reading import require_path
 from kubemirror.serve.routes import get
@@ -17,7 +18,7 @@ def routes(serving: Serving) -> APIRouter:
 
     async def static(asked: AskedHere, digest: str, name: str) -> Response:
         await require_path(serving.context, asked.caller, asked.path)
-        body = files.files.get(name)
+        body = files.files.get(name) or stylesheet(name)
         if body is None:
             raise not_found(f'there is no file "{name}"{nearest(name, files.files)}', name)
         # A page of another replica's version may ask for it: it gets ours, but is not to keep it.

@@ -9,10 +9,10 @@ same frames.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from math import inf
 
 import orjson
@@ -21,30 +21,34 @@ from kubemirror.access.audit import Stream
 from kubemirror.errors import ExpiredError, KubemirrorError, StoreError
 from kubemirror.serve.context import Context
 from kubemirror.serve.cursor import read_cursor, write_cursor
-from kubemirror.serve.forms import As, carried, key
+from kubemirror.serve.forms import As, key
 from kubemirror.serve.frame import Frame, batched
 from kubemirror.serve.life import Life
 from kubemirror.serve.problems import problem_of
 from kubemirror.serve.reading import Reading, freshness
-from kubemirror.serve.sharing import Audience, Sharing, Wire
+from kubemirror.serve.sharing import Audience, Rest, Sharing, Wire, beat_seconds
 from kubemirror.serve.source import Holds, Source, Told, sources_of
 from kubemirror.serve.status import StatusError
 from kubemirror.serve.waiting import fresh, resumable
 from kubemirror.state.events import Phase
 from kubemirror.state.journal import Change, ChangeType
 from kubemirror.state.meaning import Comparison, Meaning, compared
+from kubemirror.state.objects import Object
 
-# A frozen upstream is to be seen within this time; proxies cut what is silent for 60 s.
-HEARTBEAT_SECONDS = 15.0
 # Timers may fire a moment early: what is due within this is due now, or the loop would spin until it is.
 CLOCK_SLACK_SECONDS = 0.001
 # Looked at before others get their turn: about 2 ms of selecting.
 _TURN = 2000
 _INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
 
+_OTHER_COLUMNS = StatusError(410, "Expired", "the resource has other columns now: begin with a snapshot")
 _TYPES = {kind: kind.value.encode() for kind in ChangeType}
 
 _ENDS = {401: "forbidden", 403: "forbidden", 404: "gone", 410: "expired", 503: "shutdown"}
+
+
+def _unseen(objects: Iterable[Object], before: Reading) -> Iterator[Object]:
+    return (held for held in objects if not before.shows(held.namespace))
 
 
 def _nobody(types: Iterable[str]) -> None:
@@ -94,7 +98,6 @@ class Subscription:
         self._sources = sources
         self._wanted = wanted
         self._life = life
-        self._carry = carried(wanted.form)
         self._tail = b',"id":%s' % orjson.dumps(id)
         self._id = id
         # Framing and the transport hold it a few times over.
@@ -103,7 +106,7 @@ class Subscription:
         self._ask_again = ask_again
         self._woken = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._leave = context.lifecycle.on_change(self._woken.set)
+        self._leave = context.lifecycle.on_change(self._wake)
         self._initial: Iterator[Frame | None] | None = None
         self._initial_of: Source | None = None  # whose objects are being told
         self._cursor: dict[str, int] = {}
@@ -114,9 +117,7 @@ class Subscription:
         self._wire: Wire | None = None
         self._heard: Callable[[Iterable[str]], None] = _nobody
         self._audience: Audience | None = None
-        self._resting = False  # the task waits, and what is plain may be told without it
-        self._rest_ends = 0.0
-        self._queued = False  # in the round
+        self._rest: Rest | None = None  # the task waits, and what is plain is told without it
         self.ended = ""
         self.audited: Stream | None = None  # once it is told as opened
 
@@ -129,6 +130,23 @@ class Subscription:
     def confined(self) -> bool:
         """Whether its reader may not see all namespaces."""
         return any(source.reading.confined for source in self._sources)
+
+    @property
+    def tells_columns(self) -> bool:
+        """Whether it tells rows, which mean nothing to a reader who has not heard ``subscribed``."""
+        return self._wanted.form is As.ROW
+
+    @property
+    def subscribed(self) -> bytes:
+        """The frame that says what is told, and in which columns."""
+        parts = [b'{"type":"SUBSCRIBED"', self._tail, b',"resource":', orjson.dumps(self.resources)]
+        if self.confined:
+            parts.append(b',"omitted":"namespaces"')
+        if self.tells_columns:
+            columns = {source.reading.name: source.shape.columns for source in self._sources}
+            told = b",".join(b"%s:%s" % (orjson.dumps(name), each) for name, each in columns.items())
+            parts.append(b',"columns":{%s}' % told)
+        return b"".join([*parts, b"}"])
 
     # -- opening --------------------------------------------------------------------------------------
 
@@ -161,7 +179,7 @@ class Subscription:
             return
         reader = source.reader
         try:
-            source.position = reader.subscribe(start, self._stir, source.interest)
+            source.position = reader.subscribe(start, self._wake, source.interest)
         except ExpiredError as error:
             if not wanted.begins_again:
                 raise
@@ -175,7 +193,7 @@ class Subscription:
 
     def _follow(self, source: Source, *, shown: bool, holds: Holds | None = None) -> None:
         """From now on. shown: with what is there now first. holds: what the reader has of it."""
-        source.position = source.reader.follow(self._stir, source.interest)
+        source.position = source.reader.follow(self._wake, source.interest)
         journal = source.position.journal
         source.gap = journal.gaps[-1] if journal.gap_is_open else None
         source.told = source.position.resource_version if source.gap is None else source.gap.low
@@ -198,6 +216,7 @@ class Subscription:
         self._leave()
         if self.audited is not None:
             self.audited.closed(self.ended or "left")
+        self._rise()
         self._audience = self._wire = None  # the audience may live on by others, and would keep this one
         for source in self._sources:
             if source.position is not None:
@@ -208,6 +227,12 @@ class Subscription:
     def stop(self, reason: str) -> None:
         """End without a word: the reader has left."""
         self.ended = self.ended or reason
+        self._wake()
+
+    def _wake(self) -> None:
+        """The task has to look: at the journal, or at what ends it."""
+        if self._rest is not None:
+            self._rest.over()
         self._woken.set()
 
     # -- frames ---------------------------------------------------------------------------------------
@@ -239,15 +264,15 @@ class Subscription:
                 await asyncio.sleep(0)  # nothing of it was selected so far: others first
                 continue
             self._woken.clear()
-            self._rest_ends = min(self._beat_at, self._life.ends, self._until)
-            self._resting = self._may_rest()
+            ends = min(self._life.ends, self._until)
+            self._lie_down(ends)
             try:
-                async with asyncio.timeout_at(self._rest_ends):
+                async with asyncio.timeout_at(ends if self._rest is not None else min(ends, self._beat_at)):
                     await self._woken.wait()
             except TimeoutError:
                 pass
             finally:
-                self._resting = False
+                self._rise()
         return []
 
     def _ready(self) -> list[Frame]:
@@ -261,6 +286,9 @@ class Subscription:
                 self._begin_again(source, error)
             except KubemirrorError:  # what came before has been told; the first error says what to do
                 return [self._failed(problem_of(error))]
+        if not all(source.shape.current() for source in self._sources):
+            # Whether an object was shown before can no longer be told, and the cells that were are under other titles.
+            return [self._failed(_OTHER_COLUMNS)]
         frames: list[Frame] = []
         if self._initial is not None:
             self._go_on(self._initial, frames)
@@ -332,7 +360,7 @@ class Subscription:
         for count, held in enumerate(source.objects, start=1):
             if source.shows(held):
                 kind = ChangeType.MODIFIED if (held.namespace, held.name) in source.holds else ChangeType.ADDED
-                yield Frame((kind.value,), self._event(kind, self._carry(held), ""))
+                yield Frame((kind.value,), self._event(kind, source.shape.carry(held), ""))
             if count % _TURN == 0:
                 source.require_kept()
                 yield None
@@ -391,11 +419,11 @@ class Subscription:
         if alone:
             self._cursor[source.name] = max(self._cursor.get(source.name, 0), told.cursor)
             cursor = self._written()
-        return self._shown(told, cursor)
+        return self._shown(source, told, cursor)
 
-    def _shown(self, told: Told, cursor: str) -> Frame:
+    def _shown(self, source: Source, told: Told, cursor: str) -> Frame:
         differs = self._wanted.form is As.DIFF and told.type is not ChangeType.ADDED
-        shown = key(told.object) if differs else self._carry(told.object)
+        shown = key(told.object) if differs else source.shape.carry(told.object)
         return Frame((told.type.value,), self._event(told.type, shown, cursor, self._compared(told)), cursor)
 
     # -- at rest --------------------------------------------------------------------------------------
@@ -405,76 +433,60 @@ class Subscription:
         self._wire = wire
         self._heard = heard
 
-    def _may_rest(self) -> bool:
-        """Whether nothing about it is its own: one store, no RV ahead to come up to, nothing to put together."""
-        if self._wire is None or self._sharing is None or len(self._sources) > 1 or self._wanted.latest:
-            return False
+    def _lie_down(self, ends: float) -> None:
+        """Be told by the audience, where nothing about this is its own: one store, no RV ahead, nothing to compact."""
+        wire, sharing = self._wire, self._sharing
+        if wire is None or sharing is None or len(self._sources) > 1 or self._wanted.latest:
+            return
         (source,) = self._sources
-        if source.floor or source.gap is not None:
-            return False
-        journal = source.place.journal
-        if self._audience is None or self._audience.journal is not journal:
-            wire, reading, wanted = self._wire, source.reading, self._wanted
-            asked = (reading.namespace, reading.allowed, source.selection, source.object_name)
-            told = (self._id, wanted.form, wanted.changes, wanted.batch, wire.kind)
-            key = (journal, source.name, asked, told)
-            self._audience = self._sharing.audience(key, lambda: Audience(journal, self._plain, self._encoding(wire)))
-        return True
+        place = source.place
+        if source.floor or source.gap is not None or place.pending:
+            return
+        if self._audience is None or self._audience.journal is not place.journal:
+            reading, wanted = source.reading, self._wanted
+            asked = (reading.namespace, reading.allowed, reading.excluded, source.selection, source.object_name)
+            told = (self._id, source.shape.key, wanted.changes, wanted.batch, wire.kind)
+            key = (place.journal, source.name, asked, told)
+            self._audience = sharing.audience(key, lambda: self._gathered(sharing, source, wire))
+        self._rest = self._audience.rest(place, wire.outlet, self._woken.set, ends=ends, beat_at=self._beat_at)
 
-    def _encoding(self, wire: Wire) -> Callable[[Sequence[Frame]], bytes]:
+    def _gathered(self, sharing: Sharing, source: Source, wire: Wire) -> Audience:
+        """Those who hear what this one hears."""
         encode = wire.encode
-        return (lambda frames: encode([batched(frames)])) if self._wanted.batch else encode
+        if self._wanted.batch:
+            encode = lambda frames: wire.encode([batched(frames)])  # noqa: E731
+        return Audience(
+            sharing,
+            source.place.journal,
+            source.interest,
+            partial(self._plain, source),
+            encode,
+            beat=partial(self._beat, source),
+            heard=self._heard,
+            current=source.shape.current,
+        )
 
-    def _plain(self, change: Change) -> Frame | None:
-        """The frame of a change as everyone of this audience hears it."""
-        (source,) = self._sources
+    def _rise(self) -> None:
+        """Read for itself again, from where the audience has come."""
+        rest, self._rest = self._rest, None
+        if rest is None:
+            return
+        rest.over()
+        self._beat_at = rest.beat_at
+        if rest.reached:
+            (source,) = self._sources
+            source.told = self._cursor[source.name] = max(source.told, rest.reached)
+
+    def _plain(self, source: Source, change: Change) -> Frame | None:
+        """The frame of a change as everyone of this audience hears it: by ``source`` as it was when they gathered."""
         told = source.heard(change.old, change)
         if told is None or not self._means(told):
             return None
-        return self._shown(told, write_cursor({source.name: told.cursor}))
+        return self._shown(source, told, write_cursor({source.name: told.cursor}))
 
-    def _stir(self) -> None:
-        """The journal has something to read."""
-        if not self._resting or self._sharing is None:
-            self._woken.set()
-        elif not self._queued:
-            self._queued = True
-            self._sharing.round.add(self)
-
-    def tell(self, now: float) -> None:
-        """The round has come here: tell what is plain, or wake the task."""
-        self._queued = False
-        told = False
-        try:
-            told = self._tell_at_rest(now)
-        finally:
-            if not told:
-                self._woken.set()
-
-    def _tell_at_rest(self, now: float) -> bool:
-        """Write the next chunk, and move on; False, and nothing done, where that is for the task."""
-        sharing, wire, audience = self._sharing, self._wire, self._audience
-        if not self._resting or self._woken.is_set() or self.ended or now >= self._rest_ends:
-            return False
-        assert sharing is not None and wire is not None and audience is not None, "what rests has them"  # noqa: S101, PT018
-        (source,) = self._sources
-        place = source.place
-        if not place.pending:
-            return True  # the task has been here since
-        if not wire.outlet.ready:
-            return False
-        chunk = sharing.chunk(audience, place)
-        if chunk is None:
-            return False
-        if chunk.data:
-            wire.outlet.write(chunk.data)
-            self._heard(chunk.types)
-        place.move(chunk.following, chunk.resource_version)
-        source.told = max(source.told, chunk.resource_version)
-        self._cursor[source.name] = source.told
-        if place.pending:
-            self._stir()
-        return True
+    def _beat(self, source: Source, cursor: int) -> Frame:
+        """A heartbeat of everyone of this audience who has come that far."""
+        return self._bookmark(source, write_cursor({source.name: cursor}), heartbeat=True, reached=cursor)
 
     # -- writing --------------------------------------------------------------------------------------
 
@@ -488,13 +500,21 @@ class Subscription:
         return b"".join(parts)
 
     def _bookmark(
-        self, source: Source, cursor: str, annotations: dict[str, str] | None = None, *, heartbeat: bool = False
+        self,
+        source: Source,
+        cursor: str,
+        annotations: dict[str, str] | None = None,
+        *,
+        heartbeat: bool = False,
+        reached: int | None = None,
     ) -> Frame:
+        """reached: the source's cursor, where it is not as this subscription has read."""
         context, resource = self._context, source.reading.entry.resource
         state = freshness([source.reader], context.clock())
         stale = state.stale_seconds
         since = None if stale is None else datetime.fromtimestamp(context.wall() - stale, UTC)
-        metadata: dict[str, object] = {"resourceVersion": str(source.cursor), "creationTimestamp": None}
+        metadata: dict[str, object] = {"resourceVersion": str(source.cursor if reached is None else reached)}
+        metadata["creationTimestamp"] = None
         if annotations:
             metadata["annotations"] = annotations
         event: dict[str, object] = {
@@ -551,7 +571,7 @@ class Subscription:
         return write_cursor({source.name: self._cursor.get(source.name, 0) for source in self._sources})
 
     def _plan_beat(self) -> None:
-        self._beat_at = self._loop.time() + HEARTBEAT_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311
+        self._beat_at = self._loop.time() + beat_seconds()
 
     # -- access ---------------------------------------------------------------------------------------
 
@@ -576,16 +596,17 @@ class Subscription:
         self._gained = []
         self._audience = None
         admitted: list[Source] = []
-        for source in self._sources:
-            before, source.reading = source.reading, readings[source.reading.name]
-            if source.reading.allowed != before.allowed and not source.namespace:
+        for index, before in enumerate(self._sources):
+            # Another one: an audience goes by the one before, and some of it may see no more than that shows.
+            source = self._sources[index] = replace(before, reading=readings[before.reading.name])
+            if source.reading.allowed != before.reading.allowed and not source.namespace:
                 shown = source.reading.objects_of(source.reader)
-                source.objects = (held for held in shown if not before.shows(held.namespace))
+                source.objects = _unseen(shown, before.reading)
                 admitted.append(source)
         present = {source.name for source in self._sources}
         for reading in readings.values():
             like = next(source for source in self._sources if source.reading is reading)
-            for source in sources_of(reading, like.selection, like.object_name):
+            for source in sources_of(reading, like.selection, like.object_name, like.shape):
                 if source.name not in present:  # a store of a namespace, which could not be read before
                     self._follow(source, shown=True)
                     self._sources.append(source)

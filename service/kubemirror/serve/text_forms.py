@@ -1,4 +1,4 @@
-"""Text forms of a view: kubectl's aligned table, CSV and TSV, Markdown; and its objects as lists, lines, YAML."""
+"""Text forms of a view: kubectl's aligned table, CSV and TSV, Markdown, JSON; and its objects as lists, lines, YAML."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ import yaml as yaml_format
 
 from kubemirror.serve.forms import whole
 from kubemirror.serve.listing import Listing, listing
-from kubemirror.serve.resource_view import View
+from kubemirror.serve.row import Group, View
+from kubemirror.serve.turns import in_turns
 from kubemirror.state.catalog import Resource
 from kubemirror.state.objects import Object
 
 # What a spreadsheet takes for a formula when a cell begins with it (OWASP: CSV injection).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - Excel reads these, too
+
+# As text: see ``text_of``.
+Cells = Sequence[Sequence[str]]
 
 _DUMPER: Any = getattr(yaml_format, "CSafeDumper", yaml_format.SafeDumper)
 
@@ -32,26 +36,26 @@ def text_of(value: Any) -> str:
     return text if text.isprintable() else "".join(each if each.isprintable() else " " for each in text)
 
 
-def table(shown: View, *, none: str) -> bytes:
+def table(titles: Sequence[str], rows: Cells, *, none: str) -> bytes:
     """Columns aligned as kubectl aligns them: three spaces apart, names in capitals."""
-    if not shown.rows:
+    if not rows:
         return f"{none}\n".encode()
-    lines = [[column.name.upper() for column in shown.columns]]
-    lines += [[text_of(value) for value in row.cells] for row in shown.rows]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(shown.columns))]
+    lines: list[Sequence[str]] = [[text_of(title).upper() for title in titles]]
+    lines += rows
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     printed = (
-        "   ".join(value.ljust(width) for value, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        "   ".join([value.ljust(width) for value, width in zip(line, widths, strict=True)]).rstrip() for line in lines
     )
     return ("\n".join(printed) + "\n").encode()
 
 
-def csv(shown: View, separator: str) -> bytes:
+async def csv(titles: Sequence[str], rows: Cells, separator: str) -> bytes:
     """RFC 4180 (or tab-separated); a cell that a spreadsheet would run gets an apostrophe in front."""
     out = io.StringIO()
     writer = csv_format.writer(out, delimiter=separator, lineterminator="\r\n" if separator == "," else "\n")
-    writer.writerow([column.name for column in shown.columns])
-    for row in shown.rows:
-        writer.writerow([_inert(text_of(value)) for value in row.cells])
+    writer.writerow([_inert(text_of(title)) for title in titles])
+    async for some in in_turns(rows):
+        writer.writerows([[_inert(value) for value in cells] for cells in some])
     return out.getvalue().encode()
 
 
@@ -65,11 +69,11 @@ def _inert(text: str) -> str:
     return text
 
 
-def markdown(shown: View) -> bytes:
+def markdown(titles: Sequence[str], rows: Cells) -> bytes:
     """A table to paste into a ticket."""
-    lines = ["| " + " | ".join(column.name for column in shown.columns) + " |"]
-    lines.append("|" + " --- |" * len(shown.columns))
-    lines += ["| " + " | ".join(_marked(text_of(value)) for value in row.cells) + " |" for row in shown.rows]
+    lines = ["| " + " | ".join(_marked(text_of(title)) for title in titles) + " |"]
+    lines.append("|" + " --- |" * len(titles))
+    lines += ["| " + " | ".join(map(_marked, cells)) + " |" for cells in rows]
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -88,7 +92,12 @@ def names(resource: Resource, held: Sequence[Object]) -> bytes:
 
 def ndjson(held: Sequence[Object]) -> bytes | Listing:
     """One object per line."""
-    return listing(b"", [whole(each) for each in held], b"\n" if held else b"", b"\n")
+    return lines([whole(each) for each in held])
+
+
+def lines(items: list[bytes]) -> bytes | Listing:
+    """One item per line."""
+    return listing(b"", items, b"\n" if items else b"", b"\n")
 
 
 def listed(held: Sequence[Object], cursor: str, following: str, total: int) -> bytes | Listing:
@@ -98,6 +107,18 @@ def listed(held: Sequence[Object], cursor: str, following: str, total: int) -> b
         metadata |= {"continue": following}
     head = b'{"apiVersion":"v1","kind":"List","metadata":%s,"items":[' % orjson.dumps(metadata)
     return listing(head, [each.raw for each in held], b'],"total":%d}\n' % total)
+
+
+def viewed(view: View, rows: list[bytes]) -> bytes | Listing:
+    """The view model as JSON. rows: its rows, as JSON."""
+    told = view.model_copy(update={"rows": []}).model_dump_json(by_alias=True, exclude_none=True).encode()
+    head, _, tail = told.partition(b'"rows":[]')
+    return listing(head + b'"rows":[', rows, b"]" + tail + b"\n")
+
+
+def group_bytes(group: Group) -> bytes:
+    """As one line of JSON."""
+    return orjson.dumps(group.model_dump())
 
 
 def yaml(body: bytes | Listing) -> bytes:

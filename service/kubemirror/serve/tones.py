@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from kubemirror.serve.resource_view import ShownColumn
+from kubemirror.views.computed import Said
 
 AGE, WARN, BAD = "age", "warn", "bad"
 
@@ -18,14 +18,27 @@ _says_soon = re.compile(r"Pending|Creating|Progressing|Init:|Initializing|Termin
 _says_ended = re.compile(r"Completed|Succeeded").fullmatch
 
 
-def tones(columns: Sequence[ShownColumn], cells: Sequence[Any]) -> list[str]:
-    """One of AGE, WARN, BAD or "" for each cell; AGE goes on by itself."""
+class Titled(Protocol):
+    """A column."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def ages(self) -> bool: ...
+
+
+def tones(columns: Sequence[Titled], cells: Sequence[Any]) -> list[str]:
+    """One of AGE, WARN, BAD or "" for each cell, of a verdict its own; AGE goes on by itself."""
     ended = any(isinstance(value, str) and _says_ended(value) for value in cells)
     return [_tone(column, value, ended=ended) for column, value in zip(columns, cells, strict=True)]
 
 
-def _tone(column: ShownColumn, value: Any, *, ended: bool) -> str:
-    if column.name == "Age" or column.type == "date":
+def _tone(column: Titled, value: Any, *, ended: bool) -> str:
+    if isinstance(value, Said):
+        return value.tone
+    if column.ages or column.type == "date":
         return AGE
     text = str(value) if value is not None else ""
     match column.name.casefold():

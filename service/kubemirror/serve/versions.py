@@ -15,14 +15,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kubemirror.serve.finishing import finish
 from kubemirror.serve.listing import listing
+from kubemirror.serve.negotiation import prefers_json
 from kubemirror.serve.reading import Reading, find, read
 from kubemirror.serve.routes import OneNamespace, get
 from kubemirror.serve.serving import AskedHere, Serving
-from kubemirror.serve.status import bad_request, not_found
+from kubemirror.serve.status import not_found
+from kubemirror.serve.versions_page import versions_page
+from kubemirror.serve.watch_shape import require_workload
 from kubemirror.state.catalog import Entry
+from kubemirror.state.events import Phase
 from kubemirror.state.objects import Key, Object
 from kubemirror.state.selectors import Selection, parse_label_selector
-from kubemirror.views.versions import WORKLOADS, versions
+from kubemirror.views.versions import versions
 
 DEPLOYMENTS = "deployments.apps"
 
@@ -144,6 +148,13 @@ def routes(serving: Serving) -> APIRouter:
             item = versions(held, entry.resource, wide=True)
             return item is not None and wanted(item)
 
+        if asked.browser and not prefers_json(asked.accept):
+            page = versions_page(serving, asked, reading, filter(keep, reading.objects()), query.image).encode()
+            media_type = "text/html; charset=utf-8"
+            stale = reading.freshness(context.clock()).phase is not Phase.SYNCED  # then it says for how long
+            return finish(
+                serving, asked, reading, page, media_type=media_type, route="/versions", headers=[], ages=stale
+            )
         everything = selection.empty and wanted is None and query.namespace is None and reading.allowed is None
         body = listing(b"[", items.of(reading, wide=query.wide, keep=keep, everything=everything), b"]\n")
         return finish(serving, asked, reading, body, media_type="application/json", route="/versions", headers=[])
@@ -175,6 +186,5 @@ def routes(serving: Serving) -> APIRouter:
 
 def _workloads(serving: Serving, name: str) -> Entry:
     entry = find(serving.context, name)
-    if entry.resource.name not in WORKLOADS:
-        raise bad_request(f"{entry.resource.name} runs no containers: ask for one of {', '.join(sorted(WORKLOADS))}")
+    require_workload(entry.resource)
     return entry

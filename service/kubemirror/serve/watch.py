@@ -16,6 +16,7 @@ from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from kubemirror.errors import KubemirrorError
+from kubemirror.serve.aligned import Aligned
 from kubemirror.serve.finishing import OMITTED
 from kubemirror.serve.frame import Frame
 from kubemirror.serve.life import Life
@@ -34,17 +35,22 @@ RETRY_MILLISECONDS = (1000, 5000)
 # As large as a transport's usual high-water mark.
 PIECE_BYTES = 64 * 1024
 _HEADERS = {"cache-control": "no-store, no-transform", "x-accel-buffering": "no"}
-_MEDIA_TYPES = {Framing.SSE: "text/event-stream", Framing.NDJSON: "application/x-ndjson"}
+_MEDIA_TYPES = {
+    Framing.SSE: "text/event-stream",
+    Framing.NDJSON: "application/x-ndjson",
+    Framing.TABLE: "text/plain; charset=utf-8",
+}
 
 
 class StreamResponse(Response):
-    """NDJSON or server-sent events of one subscription, until either side leaves."""
+    """NDJSON, server-sent events or lines of a table, of one subscription, until either side leaves."""
 
     def __init__(self, serving: Serving, subscription: Subscription, framing: Framing, seat: Seat) -> None:
         self.serving = serving
         self.subscription = subscription
         self.framing = framing
         self.seat = seat
+        self._aligned = Aligned() if framing is Framing.TABLE else None
         super().__init__(None, headers=_HEADERS, media_type=_MEDIA_TYPES[framing])
         if subscription.confined:
             self.raw_headers.append(OMITTED)
@@ -71,8 +77,10 @@ class StreamResponse(Response):
                 await self._send(send, b"retry: %d\n\n" % random.randint(*RETRY_MILLISECONDS))  # noqa: S311
             else:  # an empty piece makes servers that wait for the first bytes of the body send the headers now
                 await self._send(send, b"")
+            if subscription.tells_columns:
+                await self._send(send, self._body([Frame(("SUBSCRIBED",), subscription.subscribed)]))
             traffic, outlet = self.serving.traffic, scope.get("extensions", {}).get("kubemirror.outlet", _none)()
-            if outlet is not None:
+            if outlet is not None and self._aligned is None:  # how lines are aligned is each reader's own
                 subscription.at_rest_through(Wire(outlet, self.framing, self._chunk), traffic.told)
             while frames := await subscription.next():
                 traffic.told(kind for frame in frames for kind in frame.types)
@@ -87,6 +95,8 @@ class StreamResponse(Response):
             leaving.cancel()
 
     def _body(self, frames: Sequence[Frame]) -> bytes:
+        if self._aligned is not None:
+            return self._aligned.body(frames)
         return b"".join(framed(frame, self.framing) for frame in frames)
 
     def _chunk(self, frames: Sequence[Frame]) -> bytes:
@@ -149,6 +159,7 @@ def routes(serving: Serving) -> APIRouter:
             query = query.model_copy(update={"resource_version": last_event_id, "snapshot": None})
         seat = serving.seats.take(asked.client, ROUTE, framing, asked.caller)
         try:
+            await serving.turns.take()
             subscription = await subscribe(serving, asked, query, Life(serving.context))
         except BaseException as error:
             seat.leave()
@@ -165,5 +176,6 @@ def routes(serving: Serving) -> APIRouter:
 def _expired(problem: StatusError, framing: Framing) -> Response:
     """A cursor that cannot be resumed is told inside a stream: browsers show an EventSource no status."""
     data = b'{"type":"ERROR","object":%s,"id":"0"}' % problem.body
-    body = framed(Frame(("ERROR",), data, expired=True), framing)
+    frame = Frame(("ERROR",), data, expired=True)
+    body = Aligned().body([frame]) if framing is Framing.TABLE else framed(frame, framing)
     return Response(body, headers=_HEADERS, media_type=_MEDIA_TYPES[framing])

@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Self, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from kubemirror.access.authorizer import Caller, Decision, ResourceAttributes
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.forms import As
 from kubemirror.serve.life import Life
+from kubemirror.serve.namespaces import read_namespaces, separate
 from kubemirror.serve.problems import unknown_parameter
-from kubemirror.serve.reading import Reading, find, read
+from kubemirror.serve.reading import Reading, find
 from kubemirror.serve.rendering import said_of
-from kubemirror.serve.routes import OneNamespace, parameters
+from kubemirror.serve.routes import parameters
 from kubemirror.serve.serving import Serving
 from kubemirror.serve.source import Holds, Source, sources_of
 from kubemirror.serve.status import bad_request, forbidden
 from kubemirror.serve.subscription import Subscription, Wanted
+from kubemirror.serve.view_query import ViewQuery
+from kubemirror.serve.watch_shape import shape_of
 from kubemirror.state.meaning import Meaning
 from kubemirror.state.selectors import Selection, parse_field_selector, parse_label_selector
 
@@ -30,6 +33,7 @@ class Framing(StrEnum):
 
     NDJSON = "ndjson"
     SSE = "sse"
+    TABLE = "table"  # rows as kubectl get -w prints them
 
 
 class OnExpired(StrEnum):
@@ -43,27 +47,14 @@ def _one_or_more(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-def _separate(value: object) -> object:
-    """Lists are written with commas, repeated, or both."""
-    given = _one_or_more(value)
-    if not isinstance(given, Sequence):
-        return given
-    return [part for each in given for part in (each.split(",") if isinstance(each, str) else (each,)) if part != ""]
-
-
-class WatchQuery(BaseModel):
+class WatchQuery(ViewQuery):
     """Parameters of /watch."""
-
-    model_config = ConfigDict(populate_by_name=True)
 
     resource: Annotated[
         list[str],
         BeforeValidator(_one_or_more),
         Field(min_length=1, description="What to watch, by any name kubectl takes; repeatable."),
     ]
-    namespace: Annotated[OneNamespace, Field(description="Only this namespace.")] = None
-    label_selector: Annotated[str, Field(alias="labelSelector", description="As kubectl's -l.")] = ""
-    field_selector: Annotated[str, Field(alias="fieldSelector", description="As kubectl's --field-selector.")] = ""
     name: Annotated[str, Field(description="Only the object of this name.")] = ""
     resource_version: Annotated[
         str,
@@ -75,9 +66,9 @@ class WatchQuery(BaseModel):
     as_: Annotated[As, Field(alias="as", description="What an event carries.")] = As.OBJECT
     changes: Annotated[
         list[Meaning],
-        BeforeValidator(_separate),
+        BeforeValidator(separate),
         Field(description="Only changes that mean one of these, and what comes and goes; comma-separated."),
-    ] = []
+    ] = Field(default_factory=list)
     snapshot: Annotated[
         bool | None,
         Field(description="Begin with what is there now, as ADDED; default: without a cursor. With one: not older."),
@@ -90,13 +81,32 @@ class WatchQuery(BaseModel):
     ] = OnExpired.ERROR
     holds: Annotated[
         list[str],
-        BeforeValidator(_separate),
+        BeforeValidator(separate),
         Field(
             description="What the reader has, so that a snapshot tells what vanished:"
             " [resource/][namespace/]name[@uid], comma-separated."
         ),
-    ] = []
-    output: Annotated[Framing | None, Field(description="Framing; default by Accept, else ndjson.")] = None
+    ] = Field(default_factory=list)
+    output: Annotated[
+        Framing | None,
+        Field(description="Framing; default by Accept, else ndjson. table: rows as kubectl prints them."),
+    ] = None
+
+    @model_validator(mode="after")
+    def _table_of_rows(self) -> Self:
+        if self.output is Framing.TABLE:
+            if self.as_ not in (As.OBJECT, As.ROW):
+                raise ValueError(f"output=table prints rows: leave as={self.as_} away")
+            if len(self.resource) > 1:
+                raise ValueError("output=table prints one resource")
+            self.as_ = As.ROW
+        return self
+
+
+# Parameters that may be repeated.
+REPEATED = frozenset(
+    field.alias or name for name, field in WatchQuery.model_fields.items() if get_origin(field.annotation) is list
+)
 
 
 def query_of(given: Mapping[str, Any]) -> WatchQuery:
@@ -127,12 +137,12 @@ async def subscribe(
     async def readings(caller: Caller, held: Mapping[str, Decision]) -> list[Reading]:
         entries = {entry.resource.name: entry for entry in (find(context, name) for name in query.resource)}
         return [
-            await read(
+            await read_namespaces(
                 context,
                 caller,
                 entry,
+                query.namespaces,
                 verb="watch",
-                namespace=query.namespace,
                 name=query.name,
                 label_selector=query.label_selector,
                 field_selector=query.field_selector,
@@ -157,7 +167,7 @@ async def subscribe(
     for reading in opened:
         resource = reading.entry.resource
         selection = Selection(label, parse_field_selector(query.field_selector, resource, resource.version))
-        sources += sources_of(reading, selection, query.name)
+        sources += sources_of(reading, selection, query.name, shape_of(serving, reading, query, query.as_))
     wanted = Wanted(
         form=query.as_,
         snapshot=query.snapshot,

@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from kubemirror.errors import KubemirrorError
 from kubemirror.serve.asked import Asked
+from kubemirror.serve.finishing import OMITTED
 from kubemirror.serve.frame import Frame
 from kubemirror.serve.kubernetes.streams import Outlet
 from kubemirror.serve.kubernetes.websocket import subprotocol
@@ -33,7 +34,7 @@ from kubemirror.serve.sharing import Wire
 from kubemirror.serve.status import StatusError, bad_request
 from kubemirror.serve.subscription import Subscription
 from kubemirror.serve.watch import ROUTE
-from kubemirror.serve.watch_query import WatchQuery, query_of, subscribe
+from kubemirror.serve.watch_query import REPEATED, WatchQuery, query_of, subscribe
 
 # Close codes: the only subscription has ended (an ERROR tells why), its life is over, access was withdrawn, a message
 # that is no text, the process leaves. 1009, too large a message, is the protocol's own.
@@ -67,6 +68,7 @@ async def websocket(serving: Serving, asked: Asked, scope: Scope, receive: Recei
         life = Life(serving.context)
         expired: StatusError | None = None
         try:
+            await serving.turns.take()
             query = first_query(asked)
             if query is not None:
                 first = await subscribe(serving, asked, query, life)
@@ -85,8 +87,7 @@ def first_query(asked: Asked) -> WatchQuery | None:
     given: dict[str, list[str]] = parse_qs(asked.query, keep_blank_values=True)
     if not given:
         return None
-    many = ("resource", "changes", "holds")
-    return query_of({name: each if name in many else each[-1] for name, each in given.items()})
+    return query_of({name: each if name in REPEATED else each[-1] for name, each in given.items()})
 
 
 class Socket:
@@ -111,12 +112,15 @@ class Socket:
     async def run(self, first: Subscription | None, expired: StatusError | None) -> None:
         """Serve it until either side leaves."""
         try:
-            await self._send({"type": "websocket.accept", "subprotocol": self._subprotocol})
+            headers = [OMITTED] if first is not None and first.confined else []
+            await self._send({"type": "websocket.accept", "subprotocol": self._subprotocol, "headers": headers})
             if expired is not None:
                 await self._write([_error(expired, FIRST)])
                 await self._close("expired")
                 return
             if first is not None:
+                if first.tells_columns:
+                    await self._write([first.subscribed])
                 task = asyncio.create_task(self._tell(FIRST, first), name="subscription 0")
                 self._running[FIRST] = _Running(task, first)
                 first = None
@@ -197,8 +201,7 @@ class Socket:
             await self._guarded([_error(problem_of(error), id_)])
             return
         self._running[id_].subscription = subscription
-        named = orjson.dumps({"type": "SUBSCRIBED", "id": id_, "resource": subscription.resources})
-        if await self._guarded([named]):
+        if await self._guarded([subscription.subscribed]):
             await self._tell(id_, subscription)
 
     async def _tell(self, id_: str, subscription: Subscription) -> None:
@@ -252,6 +255,10 @@ class Socket:
     async def _write(self, messages: Sequence[bytes]) -> None:
         """Whole messages, one after the other. Raises TimeoutError where the reader takes none of them."""
         async with self._turn:
+            outlet = self._outlet
+            if outlet is not None and outlet.ready:  # a reader that takes what comes is told a batch at once
+                outlet.write(b"".join([part for message in messages for part in framed(message)]))
+                return
             for message in messages:
                 async with asyncio.timeout(self._settings.stream_send_seconds):
                     await self._send({"type": "websocket.send", "text": message.decode()})
@@ -284,18 +291,18 @@ class Socket:
 
 
 def messages(frames: Sequence[Frame]) -> bytes:
-    """Each as an unfragmented text message of a server (RFC 6455, 5.2): not masked, so the same for everyone."""
-    parts: list[bytes] = []
-    for frame in frames:
-        size = len(frame.data)
-        if size < 126:
-            head = pack("!BB", _TEXT, size)
-        elif size < 1 << 16:
-            head = pack("!BBH", _TEXT, 126, size)
-        else:
-            head = pack("!BBQ", _TEXT, 127, size)
-        parts += (head, frame.data)
-    return b"".join(parts)
+    """Each as a message of its own."""
+    return b"".join([part for frame in frames for part in framed(frame.data)])
+
+
+def framed(message: bytes) -> tuple[bytes, bytes]:
+    """Head and payload of an unfragmented text message of a server (RFC 6455, 5.2): not masked, the same for all."""
+    size = len(message)
+    if size < 126:
+        return pack("!BB", _TEXT, size), message
+    if size < 1 << 16:
+        return pack("!BBH", _TEXT, 126, size), message
+    return pack("!BBQ", _TEXT, 127, size), message
 
 
 def _bring_forward(deadline: asyncio.Timeout, ends: float) -> None:

@@ -8,7 +8,7 @@ look-up (as kubectl does it), pages and metrics read; the mirror in kube/ and th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kubemirror.state.store import Reader
 
@@ -87,6 +87,10 @@ class Resource:
     def effective_list_kind(self) -> str:
         return self.list_kind or f"{self.kind}List"
 
+    def serves_as(self, other: Resource) -> bool:
+        """Whether both are the same to whoever reads them: storageVersionHashes, told by discovery alone, aside."""
+        return self is other or self == other or _without_hashes(self) == _without_hashes(other)
+
     def served(self, version: str) -> ServedVersion | None:
         """The served version of that name, or None."""
         return next((served for served in self.versions if served.name == version), None)
@@ -100,6 +104,10 @@ class Resource:
     def path(self) -> str:
         """Path of the resource's API group version upstream: ``/apis/apps/v1``, ``/api/v1``."""
         return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+
+
+def _without_hashes(resource: Resource) -> Resource:
+    return replace(resource, versions=tuple(replace(each, storage_version_hash="") for each in resource.versions))
 
 
 @dataclass(slots=True)
@@ -136,6 +144,10 @@ class GroupVersionState:
     reason: str
 
 
+# Answers of ``find`` that are kept: what readers ask for are a few dozen names, and what else comes is not a leak.
+_FOUND = 1024
+
+
 @dataclass
 class Catalog:
     """The mirrored resources, in upstream's discovery order.
@@ -149,6 +161,7 @@ class Catalog:
     _entries: dict[str, Entry] = field(default_factory=dict)
     _order: Callable[[Resource], object] | None = None
     _listeners: dict[object, Callable[[], None]] = field(default_factory=dict)
+    _found: dict[str, Entry | None] = field(default_factory=dict)  # by name that was asked for, since it last moved
 
     def __iter__(self) -> Iterator[Entry]:
         entries: list[Entry] = list(self._entries.values())
@@ -205,7 +218,13 @@ class Catalog:
 
         Case-insensitive. Ties go to the earliest in discovery order, as kubectl's RESTMapper does.
         """
-        wanted = name.lower()
+        if name not in self._found:
+            if len(self._found) >= _FOUND:
+                self._found.clear()
+            self._found[name] = self._search(name.lower())
+        return self._found[name]
+
+    def _search(self, wanted: str) -> Entry | None:
         exact = self._entries.get(wanted)
         if exact is not None:
             return exact
@@ -245,5 +264,6 @@ class Catalog:
 
     def _moved(self) -> None:
         self.version += 1
+        self._found.clear()
         for listener in list(self._listeners.values()):
             listener()

@@ -18,7 +18,8 @@ resourceVersion, managedFields and generation change with every write or with sp
 two are no difference either.
 
 A path is written as the API server writes it in conflicts: ``.spec.template.spec.containers[name="web"].image``.
-Items of a list are told apart by name, type or the like where that is unique, by index elsewhere.
+Items of a list are told apart by name, type or the like where that is unique, by index elsewhere. The order of
+conditions means nothing.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from functools import lru_cache
 from re import fullmatch
 from typing import Any, NamedTuple
 
+import msgspec
 import orjson
 
 from kubemirror.state.objects import Object
@@ -58,7 +60,10 @@ class Item(NamedTuple):
 
 Step = str | Item
 _NOTHING: Any = object()
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
+# Equal by Python's == as they are by JSON, where they are of one type (0.0 and -0.0 are not).
+_SCALARS = frozenset({str, int, bool, type(None)})
 # What tells items of Kubernetes' lists apart, in the order in which it is tried (mountPath before name: mounts of one
 # volume share its name).
 _KEYS = ("mountPath", "name", "type", "uid", "containerPort", "key", "ip")
@@ -152,7 +157,9 @@ class Comparison:
 @lru_cache(maxsize=64)
 def compared(old: Object, new: Object) -> Comparison:
     """What changed from ``old`` to ``new``."""
-    return comparison(orjson.loads(old.raw), orjson.loads(new.raw))
+    before, after = _fields(old.raw), _fields(new.raw)
+    apart = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return comparison(_decoded(before, apart), _decoded(after, apart))
 
 
 def comparison(old: dict[str, Any], new: dict[str, Any]) -> Comparison:
@@ -161,13 +168,21 @@ def comparison(old: dict[str, Any], new: dict[str, Any]) -> Comparison:
     return Comparison(found, frozenset(meaning for each in found for meaning in each.meanings))
 
 
+def _decoded(fields: dict[str, msgspec.Raw], names: list[str]) -> dict[str, Any]:
+    """Only what may differ: where a status moved, a pod template need not be decoded."""
+    return {name: orjson.loads(bytes(fields[name])) for name in names if name in fields}
+
+
 # -- which paths differ -------------------------------------------------------------------------------
 
 
 def _differences(steps: tuple[Step, ...], old: Any, new: Any) -> Iterator[Difference]:
     if isinstance(old, dict) and isinstance(new, dict) and len(steps) < DEEPEST:
         for name in {**old, **new}:
-            yield from _differences((*steps, name), old.get(name, _NOTHING), new.get(name, _NOTHING))
+            before, after = old.get(name, _NOTHING), new.get(name, _NOTHING)
+            if type(before) in _SCALARS and type(before) is type(after) and before == after:
+                continue  # nearly all of them
+            yield from _differences((*steps, name), before, after)
     elif isinstance(old, list) and isinstance(new, list) and len(steps) < DEEPEST:
         yield from _of_lists(steps, old, new)
     elif not _same(old, new):
@@ -178,7 +193,8 @@ def _of_lists(steps: tuple[Step, ...], old: list[Any], new: list[Any]) -> Iterat
     key = next((key for key in _KEYS if _tells_apart(key, old) and _tells_apart(key, new)), "")
     before = {item[key]: item for item in old} if key else dict(enumerate(old))
     after = {item[key]: item for item in new} if key else dict(enumerate(new))
-    if before.keys() == after.keys() and list(before) != list(after):
+    ordered = key != "type" or steps[-1] != "conditions"  # controllers put the condition that turned last
+    if ordered and before.keys() == after.keys() and list(before) != list(after):
         yield Difference(steps, old, new)  # another order of the same
         return
     for value in {**before, **after}:

@@ -23,11 +23,15 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Manager(NamedTuple):
-    """Who wrote an object last: field manager, operation (Apply, Update) and time in seconds since 1970."""
+    """Who wrote an object last: field manager, operation (Apply, Update) and time in seconds since 1970.
+
+    status: who wrote its status last, where that was in the same second: times have no fractions.
+    """
 
     name: str
     operation: str
     time: int
+    status: str = ""
 
 
 class Redaction(Protocol):
@@ -44,6 +48,7 @@ class _Managed(msgspec.Struct):
     manager: str = ""
     operation: str = ""
     time: str | None = None
+    subresource: str = ""
 
 
 _managed = msgspec.json.Decoder(list[_Managed]).decode
@@ -103,8 +108,13 @@ def _newest(managed_fields: msgspec.Raw) -> Manager | None:
     entries = _managed(managed_fields)
     if not entries:
         return None
-    newest = max(entries, key=_time) if len(entries) > 1 else entries[0]
-    return _manager(newest.manager, newest.operation, newest.time)
+    newest = max(entries, key=_time)
+    if len(entries) == 1:
+        return _manager(newest.manager, newest.operation, newest.time)
+    same = [each for each in entries if each.time == newest.time]
+    wider = next((each for each in same if each.subresource != "status"), newest)
+    status = next((each.manager for each in same if each is not wider and each.subresource == "status"), "")
+    return _manager(wider.manager, wider.operation, wider.time, status)
 
 
 def _time(entry: _Managed) -> str:
@@ -113,6 +123,6 @@ def _time(entry: _Managed) -> str:
 
 # A controller writes many objects within a second: they share one Manager, and its time is parsed once.
 @lru_cache(maxsize=4096)
-def _manager(name: str, operation: str, time: str | None) -> Manager:
+def _manager(name: str, operation: str, time: str | None, status: str = "") -> Manager:
     seconds = int(datetime.fromisoformat(time).timestamp()) if time else 0
-    return Manager(sys.intern(name), sys.intern(operation), seconds)
+    return Manager(sys.intern(name), sys.intern(operation), seconds, sys.intern(status))

@@ -123,6 +123,7 @@ class _Store:
         self.journal = Journal(0, window=window, budget=least_budget)
         self.listeners: dict[object, Callable[[], None]] = {}
         self.changed: dict[object, Callable[[Change], None]] = {}
+        self.listed: dict[object, Callable[[float, float], None]] = {}
         self.statistics = ReflectorStatistics()
 
     @property
@@ -302,6 +303,15 @@ class Reader:
         self._store.changed[token] = listener
         return lambda: self._store.changed.pop(token, None) and None
 
+    def on_list(self, listener: Callable[[float, float], None]) -> Callable[[], None]:
+        """Call ``listener`` when a list is published, with the store-clock seconds between which nothing was watched.
+
+        The first of them is 0 for the first list ever.
+        """
+        token = object()
+        self._store.listed[token] = listener
+        return lambda: self._store.listed.pop(token, None) and None
+
     def _spaces(self, namespace: str | None) -> Iterable[_Namespace]:
         if namespace is None:
             return self._store.namespaces.values()
@@ -322,6 +332,7 @@ class Writer:
         """clock: monotonic seconds. journal_window: seconds. journal_least_bytes: see the module constants."""
         self._store = _Store(clock, journal_window, journal_least_bytes)
         self._buffer: dict[str, _Namespace] | None = None
+        self._heard_before = 0.0  # when upstream was last heard before the list that is arriving
         self.reader = Reader(self._store)
         self.statistics = self._store.statistics
 
@@ -345,6 +356,7 @@ class Writer:
                 store.journal.trim(now)
             case Init():
                 self._buffer = {}
+                self._heard_before = store.heard
             case InitApply(new):
                 store.heard = now
                 self._collect(new)
@@ -543,6 +555,8 @@ class Writer:
             store.journal.budget = self._budget()
             store.journal.trim(now)
         store.synced_once = True
+        for listener in list(store.listed.values()):
+            listener(self._heard_before, now)
 
     def _publish_diff(
         self, before: dict[str, _Namespace], after: dict[str, _Namespace], resource_version: int, now: float

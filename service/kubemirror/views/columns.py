@@ -19,16 +19,16 @@ from kubemirror.views.custom_columns import (
     CREATION_TIMESTAMP,
     NAME_DEFINITION,
     ColumnDefinition,
-    cell_of,
+    aging_cell_of,
     definitions_of,
     shown,
 )
-from kubemirror.views.duration import age, human_duration, timestamp
+from kubemirror.views.duration import UNKNOWN, Ticking, timestamp
 from kubemirror.views.pods import summary
 
 JSON = Any
-# The cell of an object at a time; ``printed`` is the cell as upstream sent it.
-Cell = Callable[[Object, Callable[[], JSON], JSON, float], JSON]
+# The cell of an object; ``printed`` is the cell as upstream sent it.
+Cell = Callable[[Object, Callable[[], JSON], JSON], JSON | Ticking]
 
 # What kubectl prints by itself for a resource whose server has no Tables.
 _FALLBACK = (NAME_DEFINITION, ColumnDefinition("Age", "string", "", AGE_DESCRIPTION, 0))
@@ -45,7 +45,7 @@ class Printer:
     def __init__(self, resource: Resource, version: str, definitions: bytes) -> None:
         served = resource.served(version)
         columns = tuple(shown(served.columns)) if served is not None else ()
-        self._computed: list[Callable[[JSON, float], JSON]] | None = None
+        self._computed: list[Callable[[JSON], JSON | Ticking]] | None = None
         self._anew: list[tuple[int, Cell]] = []
         if definitions:
             self.definitions = [_definition(each) for each in orjson.loads(definitions)]
@@ -54,7 +54,7 @@ class Printer:
         elif resource.custom:
             self.definitions = definitions_of(columns)
             self.definitions_json = orjson.dumps([each._asdict() for each in self.definitions])
-            self._computed = [cell_of(column) for column in columns]
+            self._computed = [aging_cell_of(column) for column in columns]
         else:
             self.definitions = list(_FALLBACK)
             self.definitions_json = orjson.dumps([each._asdict() for each in self.definitions])
@@ -71,17 +71,27 @@ class Printer:
             return any(each.type == "date" for each in self.definitions)
         return bool(self._anew) or self.definitions == list(_FALLBACK)
 
+    def aging(self, index: int) -> bool:
+        """Whether the cells of that column are ages, and nothing beside."""
+        if self._computed is not None or not self._anew:
+            return self.definitions[index].type == "date" or self.definitions[index].name == "Age"
+        return any(index == each and cell is not _restarts for each, cell in self._anew)
+
     def cells(self, held: Object, now: float) -> list[JSON]:
         """One cell per column definition; ``now`` is seconds since 1970. A stub's are its name and age.
 
         More where upstream printed more, as it does of IPAddresses.
         """
+        return [cell.at(now) if type(cell) is Ticking else cell for cell in self.aging_cells(held)]
+
+    def aging_cells(self, held: Object) -> list[JSON | Ticking]:
+        """The same, with ages told by when they began."""
         if self._computed is not None:
             data = orjson.loads(held.raw)
-            return [held.name, *(cell(data, now) for cell in self._computed)]
-        printed: list[JSON] = orjson.loads(held.cells) if held.cells else []
+            return [held.name, *(cell(data) for cell in self._computed)]
+        printed: list[JSON | Ticking] = orjson.loads(held.cells) if held.cells else []
         if len(printed) < len(self.definitions):
-            return [self._without_cells(each, held, now) for each in self.definitions]
+            return [self._without_cells(each, held) for each in self.definitions]
         whole: JSON = None
 
         def decoded() -> JSON:
@@ -93,14 +103,14 @@ class Printer:
         for index, cell in self._anew:
             if index == len(printed):
                 continue  # one that was printed without its untitled cell
-            printed[index] = cell(held, decoded, printed[index], now)
+            printed[index] = cell(held, decoded, printed[index])
         return printed
 
-    def _without_cells(self, definition: ColumnDefinition, held: Object, now: float) -> JSON:
+    def _without_cells(self, definition: ColumnDefinition, held: Object) -> JSON | Ticking:
         if definition.format == "name" or definition.name == "Name":
             return held.name
         if definition.name == "Age":
-            return age(held.created or None, now)
+            return Ticking(held.created) if held.created else UNKNOWN
         return None
 
 
@@ -134,51 +144,53 @@ def _ages(
     return found
 
 
-def _created(held: Object, data: Callable[[], JSON], printed: JSON, now: float) -> JSON:
-    return age(held.created or None, now)
+def _created(held: Object, data: Callable[[], JSON], printed: JSON) -> JSON | Ticking:
+    return Ticking(held.created) if held.created else UNKNOWN
 
 
 def _date(column: Column) -> Cell:
-    compute = cell_of(column)
-    return lambda held, data, printed, now: compute(data(), now)
+    compute = aging_cell_of(column)
+    return lambda held, data, printed: compute(data())
 
 
-def _since(text: JSON, now: float) -> str:
-    return age(timestamp(text), now)
+def _since(text: JSON) -> str | Ticking:
+    since = timestamp(text)
+    return UNKNOWN if since is None else Ticking(since)
 
 
-def _first_seen(held: Object, data: Callable[[], JSON], printed: JSON, now: float) -> JSON:
+def _first_seen(held: Object, data: Callable[[], JSON], printed: JSON) -> JSON | Ticking:
     event = data()
-    return _since(event.get("firstTimestamp") or event.get("deprecatedFirstTimestamp") or event.get("eventTime"), now)
+    return _since(event.get("firstTimestamp") or event.get("deprecatedFirstTimestamp") or event.get("eventTime"))
 
 
-def _last_seen(held: Object, data: Callable[[], JSON], printed: JSON, now: float) -> JSON:
+def _last_seen(held: Object, data: Callable[[], JSON], printed: JSON) -> JSON | Ticking:
     event = data()
     series = event.get("series")
     if series:
-        return _since(series.get("lastObservedTime"), now)
+        return _since(series.get("lastObservedTime"))
     last = event.get("lastTimestamp") or event.get("deprecatedLastTimestamp")
-    return _since(last, now) if last else _first_seen(held, data, printed, now)
+    return _since(last) if last else _first_seen(held, data, printed)
 
 
-def _last_schedule(held: Object, data: Callable[[], JSON], printed: JSON, now: float) -> JSON:
+def _last_schedule(held: Object, data: Callable[[], JSON], printed: JSON) -> JSON | Ticking:
     last = data().get("status", {}).get("lastScheduleTime")
-    return _since(last, now) if last else printed
+    return _since(last) if last else printed
 
 
-def _job_duration(held: Object, data: Callable[[], JSON], printed: JSON, now: float) -> JSON:
+def _job_duration(held: Object, data: Callable[[], JSON], printed: JSON) -> JSON | Ticking:
     status = data().get("status", {})
     started = timestamp(status.get("startTime"))
-    if started is None or status.get("completionTime"):
-        return printed
-    return human_duration(now - started)
+    return printed if started is None or status.get("completionTime") else Ticking(started)
 
 
-def _restarts(held: Object, data: Callable[[], JSON], printed: JSON, now: float) -> JSON:
+def _restarts(held: Object, data: Callable[[], JSON], printed: JSON) -> JSON | Ticking:
     # Without an "ago" there is nothing that could be stale, and most pods need not be decoded.
     if not isinstance(printed, str) or not printed.endswith(" ago)"):
         return printed
-    return summary(data()).restarts_text(now)
+    pod = summary(data())
+    if not pod.restarts or pod.last_restart is None:
+        return str(pod.restarts)
+    return Ticking(pod.last_restart, f"{pod.restarts} (", " ago)")
 
 
 # Upstream prints the age of these in a cell more than there are columns.

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from kubemirror.state.catalog import Column
-from kubemirror.views.duration import INVALID, age, timestamp
+from kubemirror.views.duration import INVALID, UNKNOWN, Ticking, timestamp
 from kubemirror.views.jsonpath import JSONPath, JSONPathError
 
 JSON = Any
@@ -87,22 +87,33 @@ def cell_of(column: Column) -> Callable[[JSON, float], JSON]:
 
     Raises JSONPathError for a path that does not parse.
     """
+    value_of = aging_cell_of(column)
+
+    def cell(data: JSON, now: float) -> JSON:
+        value = value_of(data)
+        return value.at(now) if isinstance(value, Ticking) else value
+
+    return cell
+
+
+def aging_cell_of(column: Column) -> Callable[[JSON], JSON | Ticking]:
+    """The same as a function of the object alone: an age is told by when it began."""
     path = JSONPath(_braceless(column.json_path))
     type_ = column.type
 
-    def cell(data: JSON, now: float) -> JSON:
+    def cell(data: JSON) -> JSON | Ticking:
         try:
             found = path.find(data)
         except JSONPathError:
             return None
         if not found:
             return None
-        return printed(found[0]) if type_ == "string" else _typed(type_, found[0], now)
+        return printed(found[0]) if type_ == "string" else _typed(type_, found[0])
 
     return cell
 
 
-def _typed(type_: str, value: JSON, now: float) -> JSON:
+def _typed(type_: str, value: JSON) -> JSON | Ticking:
     match type_, value:
         case "boolean", bool():
             return value
@@ -115,9 +126,10 @@ def _typed(type_: str, value: JSON, now: float) -> JSON:
             return int(value) if float(value).is_integer() and abs(value) < 1e21 else value  # Go writes 7.0 as 7
         case "date", str():
             try:
-                return age(timestamp(value), now)
+                since = timestamp(value)
             except ValueError:
                 return INVALID
+            return UNKNOWN if since is None else Ticking(since)
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from typing import NamedTuple
 
 _MINUTE = 60
 _HOUR = 60 * _MINUTE
@@ -17,6 +18,39 @@ INVALID = "<invalid>"
 
 # Go's time.RFC3339, which is narrower than ISO 8601.
 _is_rfc3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d([.,]\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII).fullmatch
+
+
+# What human_duration prints, and what people write.
+_is_duration = re.compile(
+    r"(?:([\d.]+)y)?(?:([\d.]+)w)?(?:([\d.]+)d)?(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s)?", re.ASCII
+).fullmatch
+_UNITS = (_YEAR, 7 * _DAY, _DAY, _HOUR, _MINUTE, 1)
+
+
+class Ticking(NamedTuple):
+    """A cell that tells how long ago something was: ``before`` and ``after`` stand around the age.
+
+    since: seconds since 1970.
+    """
+
+    since: float
+    before: str = ""
+    after: str = ""
+
+    def at(self, now: float) -> str:
+        """The cell's text at that time."""
+        return f"{self.before}{human_duration(now - self.since)}{self.after}"
+
+
+def seconds_of(text: str) -> float | None:
+    """Of a duration as it is printed: ``90s``, ``3h20m``, ``2y10d``, ``1.5d``, ``2w``; None for what is none."""
+    found = _is_duration(text)
+    if found is None or not text:
+        return None
+    try:
+        return sum(float(number) * unit for number, unit in zip(found.groups(), _UNITS, strict=True) if number)
+    except ValueError:  # 1.2.3d
+        return None
 
 
 def human_duration(seconds: float) -> str:

@@ -46,10 +46,11 @@ from kubemirror.serve.kubernetes.options import (
 from kubemirror.serve.kubernetes.path import GroupPath, PlainPath, ResourcePath, parse_path
 from kubemirror.serve.kubernetes.reads import Reads, Target, warnings
 from kubemirror.serve.kubernetes.request import Request
-from kubemirror.serve.kubernetes.round import Round
 from kubemirror.serve.kubernetes.streams import HttpOutput, WebSocketOutput
 from kubemirror.serve.kubernetes.watching import LEAST_SECONDS, Asked, SlowReaderError, Watch
 from kubemirror.serve.negotiation import JSON, PROTOBUF, YAML, Accepted, names_type, negotiate
+from kubemirror.serve.opening import Turns
+from kubemirror.serve.sharing import Sharing
 from kubemirror.serve.status import StatusError
 from kubemirror.state.catalog import Entry, Resource, ServedVersion
 from kubemirror.state.selectors import ALL, Selection, parse_field_selector, parse_label_selector
@@ -94,7 +95,8 @@ class KubernetesApp:
         self._discovery = Discovery(context.catalog, ("v2",) if context.authoritative else AGGREGATED_VERSIONS)
         self._reads = Reads(context)
         self.frames = Frames()
-        self._round = Round(done=self.frames.forget)
+        self._sharing = Sharing()
+        self._turns = Turns()
         self._printers: dict[tuple[str, str], tuple[Resource, int, Printer]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -146,7 +148,8 @@ class KubernetesApp:
     ) -> None:
         """Run a watch and listen for the client's leave at the same time."""
         asked = stream.asked
-        watch = Watch(self._context, asked, self.frames, self._round)
+        watch = Watch(self._context, asked, self.frames, self._sharing)
+        await self._turns.take()
         await watch.open()
         try:
             await start()
