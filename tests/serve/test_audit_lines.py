@@ -156,6 +156,7 @@ async def test_a_running_mirror_audits_every_transport(audit: Audit, lines: list
     ]
     assert opened[1]["labelSelector"] == "app=web"
     closed = [line for line in lines if line["audit"] == "stream closed"]
+    assert closed == [], closed
     assert all(each["bytes"] > 0 and each["user"] == ANONYMOUS.user for each in closed)
     assert closed[0]["reason"] == "left"
     assert any(line["audit"] == "denied" and line.get("resource") == "deployments" for line in lines)
