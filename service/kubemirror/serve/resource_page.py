@@ -130,7 +130,7 @@ def _groups(asked: Asked, shown: Listed) -> list[dict[str, object]] | None:
         conditions = [here["filter"]] if here.get("filter") else []
         conditions += [f"{source}={_quoted(value)}" for source, value in zip(sources, group.values, strict=True)]
         url = url_of(asked, {**here, "filter": ",".join(conditions)}, drop=("continue", "group", "sort"))
-        found.append({"values": group.values, "count": group.count, "url": url})
+        found.append({"texts": group.values, "count": group.count, "url": url})
     return found
 
 
