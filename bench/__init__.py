@@ -1,4 +1,4 @@
-"""What the mirror costs, and others beside it: ``python -m bench`` measures it here and prints three tables.
+"""What the mirror costs, and others beside it: ``python -m bench`` measures it here and prints four tables.
 
 Absolute figures belong to the machine they were taken on, so each one stands beside something measured in the same
 run: version-rs and kube-apiserver with the same objects; the bytes held, json.loads + json.dumps of the same object, a

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+# Which one fails, and when, is up to the demo's life; this one is there always.
+FAILED = "/resources/deployments/platform/gateway"
 PAGES = {
     "overview": "/",
     "deployments": "/resources/deployments",
     "deployments-wide": "/resources/deployments?wide=true&sort=-Ready&namespace=shop",
     "deployment": "/resources/deployments/shop/web",
-    "deployment-degraded": "/resources/deployments/platform/gateway",
+    "deployment-failed": FAILED,
     "pods": "/resources/pods?namespace=shop",
     "crds": "/resources/crds",
     "crd": "/resources/crds/previewenvironments.platform9.com",

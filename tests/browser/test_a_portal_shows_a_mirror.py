@@ -20,7 +20,7 @@ from tests.serve.world import Store, World
 ROWS = "[...document.querySelector('kube-mirror').shadowRoot.querySelectorAll('tbody tr')]"
 NAMES = f"{ROWS}.map((row) => row.querySelector('th').innerText)"
 # What each row says first.
-SAYS = f"{ROWS}.map((row) => [...row.cells].slice(0, 3).map((cell) => cell.innerText.trim()).join()).join(' ')"
+SAYS = f"{ROWS}.map((row) => [...row.cells].slice(1, 4).map((cell) => cell.innerText.trim()).join()).join(' ')"
 NOTE = "document.querySelector('kube-mirror').shadowRoot.querySelector('[role=status]').innerText"
 
 

@@ -11,6 +11,7 @@ import trustme
 
 from kubemirror import client
 from kubemirror.access.authorizer import Caller
+from kubemirror.access.presented import Presented
 from kubemirror.client import Mirror, MirrorError, NotFoundError, RefusedError, UnreachableError
 from kubemirror.client.backoff import FIRST_SECONDS, LONGEST_SECONDS, Backoff
 from kubemirror.client.errors import refused
@@ -29,8 +30,8 @@ def test_every_public_name_is_there() -> None:
 class Tokens:
     """Lets in who sends the right token."""
 
-    async def authenticate(self, headers: dict[bytes, bytes], peer: object) -> Caller:
-        if headers.get(b"authorization") != b"Bearer right":
+    async def authenticate(self, presented: Presented) -> Caller:
+        if presented.bearer_token != "right":
             raise UnauthenticatedError("this token does not hold")
         return Caller("someone")
 

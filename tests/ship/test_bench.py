@@ -96,6 +96,18 @@ def test_a_small_run_of_streams_hears_every_event_and_measures_every_row(tmp_pat
     assert rows["beside it, kube-apiserver: 20 watches, TLS: frames per CPU second"]["value"] > 0
 
 
+@pytest.mark.timeout(180)
+def test_a_small_run_in_a_browser_measures_every_row(tmp_path: Path) -> None:
+    told = bench("--only", "pages", "--objects", "600", "--seconds", "0.2", into=tmp_path)
+    rows = {row["name"].partition("changes/s")[2] or row["name"]: row["value"] for row in told["pages"]}
+
+    assert rows["page of 500 rows of 600, made anew: first byte"] > 0
+    assert rows["the same page at the same version: first byte"] > 0
+    assert rows["500 rows painted, from the click on, nothing cached"] > 0
+    assert rows[": main thread is busy"] > 0
+    assert {" for 4 s: tasks above 50 ms", ": JavaScript heap grows by", ": DOM nodes grow by"} <= rows.keys()
+
+
 def test_version_rs_is_a_program_or_the_checkout_that_it_was_built_in(tmp_path: Path) -> None:
     program = tmp_path / "target" / "release" / "version"
     assert find_version_rs({"VERSION_RS": str(tmp_path)})[0] is None
@@ -114,5 +126,6 @@ def test_the_document_has_each_table_with_its_rows() -> None:
         ("beside others", "| 10,000: GET /versions/{ns}/{name} |"),
         ("streams", "| 1,000 watches, plaintext: frames per CPU second |"),
         ("alone", "| 100,000 held: resident |"),
+        ("pages", "| 500 rows painted, from the click on, nothing cached |"),
     ):
         assert row in text.partition(BEGIN.format(table))[2].partition(END.format(table))[0]

@@ -34,7 +34,7 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
     return done.stderr.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize("command", ["serve", "demo-server", "rbac", "kubeconfig", "watch"])
+@pytest.mark.parametrize("command", ["serve", "demo-server", "rbac", "kubeconfig", "watch", "embed"])
 def test_each_command_explains_itself(command: str, tmp_path: Path) -> None:
     done = kubemirror(command, "--help", home=tmp_path)
 

@@ -82,7 +82,7 @@ class Pages:
             embedded=asked.embedded,
             **model,
         )
-        return page if asked.embedded is None else carried(page, asked.base, asked.embedded)
+        return page if asked.embedded is None else carried(page, asked.base, asked.embedded, asked.embed)
 
 
 def image_name(image: str) -> str:

@@ -78,6 +78,7 @@ def list_page(serving: Serving, asked: Asked, shown: Listed, rows: Markup) -> st
         resource=resource,
         state=reading.freshness(serving.context.clock()),
         missing=reading.missing,
+        confined=reading.confined,
         namespaces=_namespaces(reading),
         asked_for=AskedFor(
             namespace,

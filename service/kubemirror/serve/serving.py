@@ -13,6 +13,7 @@ from kubemirror.serve.chronicle import Chronicle
 from kubemirror.serve.context import Context
 from kubemirror.serve.drawn_rows import DrawnRows
 from kubemirror.serve.fastlane import Lane
+from kubemirror.serve.opening import Turns
 from kubemirror.serve.pages import Pages
 from kubemirror.serve.printers import Printers
 from kubemirror.serve.seats import Seats
@@ -38,6 +39,7 @@ class Serving:
     chronicle: Chronicle = field(init=False)
     survey: Survey = field(default_factory=Survey)
     sharing: Sharing = field(default_factory=Sharing)
+    turns: Turns = field(default_factory=Turns)
 
     def __post_init__(self) -> None:
         self.lane = Lane(self.context, self.traffic)
