@@ -4,6 +4,7 @@
 import { text, show } from "./cells.js";
 import { move, take } from "./morph.js";
 import { ordering, placed, placeOf } from "./order.js";
+import { Widths } from "./widths.js";
 
 // Of a frame's 16 ms; the rest is for style, layout and paint.
 const FRAME_MS = 8;
@@ -20,11 +21,13 @@ export class Rows {
     this.flashes = 0;
     this.order = ordering(new URL(table.dataset.watch, location.href).searchParams.get("sort"));
     this.pending = new Map();
+    this.widths = new Widths(table);
     this.adopt();
   }
 
   // Takes over what the server has rendered.
   adopt() {
+    this.widths.free();
     const body = this.table.tBodies[0];
     this.body = body;
     this.held = new Map();
@@ -65,6 +68,8 @@ export class Rows {
   }
 
   work() {
+    if (!this.pending.size) return;
+    this.widths.hold();
     const until = performance.now() + FRAME_MS;
     for (const [uid, event] of this.pending) {
       this.pending.delete(uid);
@@ -128,8 +133,15 @@ export class Rows {
     const ages = new Map((object.ages ?? []).map((age) => [age.column, age]));
     object.cells.forEach((value, index) => {
       const cell = row.cells[index];
-      if (cell && show(cell, this.columns[index], value, object.tones?.[index], ages.get(index))) this.flash(cell);
+      if (!cell) return;
+      if (show(cell, this.columns[index], value, object.tones?.[index], ages.get(index))) this.flash(cell);
+      this.widths.said(index, cell);
     });
+  }
+
+  // An age that went on by itself.
+  grew(cell) {
+    if (cell.cellIndex !== undefined && this.table.contains(cell)) this.widths.said(cell.cellIndex, cell);
   }
 
   // A row for an object that was not shown: links are where those of the heads lead.
