@@ -16,7 +16,7 @@ export PATH := $(CACHE)/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test lint format soak bench docs screenshots tools lock clean
+.PHONY: help run test lint format soak bench audit docs screenshots tools lock clean
 
 help:  ## What there is to call
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -40,14 +40,19 @@ format: $(READY)  ## Rewrite what ruff can
 soak: $(READY) tools  ## Simulations, real days and clients at length (KUBEMIRROR_SEEDS=5000, KUBEMIRROR_CLIENT_SECONDS=900)
 	@KUBEMIRROR_SEEDS=$${KUBEMIRROR_SEEDS:-2000} KUBEMIRROR_FROZEN_SECONDS=120 KUBEMIRROR_ETCD_GONE_SECONDS=100 \
 		$(BIN)/pytest tests/simulation tests/chain tests/discover tests/state tests/days --timeout 0 $(ARGS)
+	@KUBEMIRROR_RECHECK=30 $(BIN)/pytest tests/access/test_withdrawn_access_ends_what_is_open.py --timeout 0 $(ARGS)
 	@KUBEMIRROR_DARK_SECONDS=60 $(BIN)/pytest tests/browser --timeout 0 $(ARGS)
 	@KUBEMIRROR_PUSH_SEEDS=$${KUBEMIRROR_PUSH_SEEDS:-3000} $(BIN)/pytest tests/serve/test_streams_keep_their_word.py --timeout 0 $(ARGS)
 	@KUBEMIRROR_CLIENT_SECONDS=$${KUBEMIRROR_CLIENT_SECONDS:-300} $(BIN)/pytest tests/clients --timeout 0 -s $(ARGS)
+	@KUBEMIRROR_FUZZ_SECONDS=$${KUBEMIRROR_FUZZ_SECONDS:-240} $(BIN)/pytest tests/fuzz --timeout 0 $(ARGS)
 	@$(BIN)/python -m tests.cluster build --earlier
 	@KUBEMIRROR_EARLIER=kubectl-1.26 $(BIN)/pytest tests/kubectl $(ARGS)
 
 bench: $(READY) tools  ## Measure speed and memory beside others' (VERSION_RS=binary); writes docs/performance.md
 	@$(BIN)/python -m bench $(ARGS)
+
+audit: $(READY)  ## Known vulnerabilities of what is locked (asks PyPI), and dist/sbom.json, its CycloneDX bill of materials
+	@tools/audit.sh $(BIN) $(ARGS)
 
 docs: $(READY)  ## Write what docs/ repeats from the code
 	@$(BIN)/python tools/settings_table.py

@@ -7,16 +7,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import beside, generator, measures, pages, report, streams
+from bench import access, beside, generator, measures, pages, push, report, streams
 from bench.contenders import find_version_rs
 from bench.isolation import isolate
 from bench.objects import OBJECT_BYTES
-from bench.processes import Cores, cores
+from bench.processes import Cores, cores, descriptors
 from tests.cluster.programs import build_missing
 
 _ROOT = Path(__file__).parent.parent
 # As sent; without managedFields and with printer cells it is 2.6 kB that is held.
 _MANY_BYTES = 4800
+# push: enough for a list to be one, few enough for version-rs to be asked for all of it by a thousand, each second.
+_PUSH_OBJECTS = 1000
 
 
 def _shape(text: str) -> tuple[int, int]:
@@ -26,7 +28,7 @@ def _shape(text: str) -> tuple[int, int]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--only", choices=("beside", "alone", "streams", "pages"), help="one of the four tables")
+    parser.add_argument("--only", choices=("beside", "alone", "streams", "pages", "push", "access"), help="one table")
     parser.add_argument(
         "--sizes",
         type=int,
@@ -50,7 +52,7 @@ def main() -> int:
         nargs=2,
         metavar=("SAME", "APART"),
         default=[1_000, 10_000],
-        help="streams: so many watches of the same, and so many of something else each",
+        help="streams, push: so many watches of the same, and so many of something else each, or of nothing",
     )
     parser.add_argument("--output", type=Path, default=_ROOT / ".bench", help="folder for bench.json and the logs")
     parser.add_argument("--no-document", action="store_true", help="leave docs/performance.md as it is")
@@ -74,16 +76,18 @@ def main() -> int:
 
 def _measure(arguments: argparse.Namespace, where: Cores, folder: Path, told: report.Report) -> None:
     # Before there is no network any more.
-    if arguments.only in (None, "streams"):
+    if arguments.only in (None, "streams", "push"):
         generator.build(print)
-    if arguments.only in (None, "streams", "beside"):
+    if arguments.only not in ("alone", "pages"):
         build_missing(print)
-    if arguments.only in (None, "beside"):
+    program = None
+    if arguments.only in (None, "beside", "push"):
         open_ = isolate()
         program, told.missing = find_version_rs()
         if program is not None and open_:
             # It listens on all addresses at a fixed port.
             program, told.missing = None, f"version-rs was not run where others could reach it: {open_}"
+    if arguments.only in (None, "beside"):
         run = beside.Run(where, folder / "beside", program, rounds=arguments.rounds, seconds=arguments.seconds)
         told.beside = run.rows
         run.folder.mkdir()
@@ -104,12 +108,31 @@ def _measure(arguments: argparse.Namespace, where: Cores, folder: Path, told: re
         told.streams = live.rows
         live.folder.mkdir()
         streams.measure(live)
+    if arguments.only in (None, "access"):
+        known = access.Run(
+            where,
+            folder / "access",
+            streams=arguments.watches[0],
+            rounds=arguments.rounds,
+            load_seconds=arguments.seconds,
+            seconds=30 * arguments.seconds,
+        )
+        told.access = known.rows
+        known.folder.mkdir()
+        access.measure(known)
     if arguments.only in (None, "pages"):
         # A minute where requests are measured for three seconds.
         seen = pages.Run(where, folder / "pages", objects=arguments.objects[0][0], seconds=20 * arguments.seconds)
         told.pages = seen.rows
         seen.folder.mkdir()
         pages.measure(seen)
+    if arguments.only in (None, "push"):
+        same, idle = arguments.watches
+        idle = descriptors(idle)
+        pushed = push.Run(where, folder / "push", same, idle, _PUSH_OBJECTS, 2 * arguments.seconds, program)
+        told.push = pushed.rows
+        pushed.folder.mkdir()
+        push.measure(pushed)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import json
@@ -72,8 +73,10 @@ class Start:
 
 
 @contextlib.contextmanager
-def mirror(kubeconfig: Path, objects: int, *, cores: Cores, folder: Path, tls: bool = False) -> Iterator[Start]:
-    """``kubemirror serve`` of the cluster, complete."""
+def mirror(
+    kubeconfig: Path, objects: int, *, cores: Cores, folder: Path, tls: bool = False, program: str = START
+) -> Iterator[Start]:
+    """``kubemirror serve`` of the cluster, complete. program: what Python is to run for it."""
     flags = ["--kubeconfig", str(kubeconfig), "--port", "0", "--log-level", "warning", "--shutdown-delay-seconds", "0"]
     trusted, pem_of = None, ""
     if tls:
@@ -85,7 +88,7 @@ def mirror(kubeconfig: Path, objects: int, *, cores: Cores, folder: Path, tls: b
         flags += ["--tls-cert", str(pem), "--tls-key", str(pem)]
     began = time.perf_counter()
     name = f"{MIRROR}-tls" if tls else MIRROR
-    with running(name, python("-c", START, "serve", *flags), on=cores.measured, folder=folder) as process:
+    with running(name, python("-c", program, "serve", *flags), on=cores.measured, folder=folder) as process:
         url = process.first_line(seconds=60).split()[-1].rstrip("/")
         yield _complete(Contender(MIRROR, process, url, tls=trusted, authority=pem_of), process, objects, began)
 
@@ -110,6 +113,11 @@ def _complete(contender: Contender, process: Process, objects: int, began: float
     what = f"a complete /versions of {contender.name}"
     wait_until(what, complete, seconds=_SYNC_SECONDS, every=_POLL_SECONDS, process=process)
     return Start(contender, time.perf_counter() - began, process.cpu_seconds())
+
+
+def authority_of(cluster: Mapping[str, str]) -> str:
+    """The authority that a kubeconfig's cluster trusts, as PEM."""
+    return base64.b64decode(cluster["certificate-authority-data"]).decode()
 
 
 def find_version_rs(variables: Mapping[str, str] = os.environ) -> tuple[Path | None, str]:

@@ -1,4 +1,4 @@
-"""The load generator for streams (streams/main.go): built once into the cache, driven line by line."""
+"""The load generator for streams (streams/): built once into the cache, driven line by line."""
 
 from __future__ import annotations
 
@@ -44,25 +44,38 @@ class Watches:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Writes to the object at ``path``, each heard by ``expected`` watches. rate: a second. padding: bytes added."""
+    """Writes to the object at ``path``, each heard by ``expected`` watches. rate: a second. padding: bytes added.
+
+    image: what its container's image is changed to, with a tag of the event's own; "" for none.
+    """
 
     events: int
     rate: float
     path: str
     expected: int
     padding: int = 0
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What came of a round: wrong are events heard twice or out of order; times are milliseconds from the write."""
+    """What came of a round: wrong are events heard twice or out of order; times are milliseconds from the write.
 
+    number: of the round, by which its events are known. frames: messages or lines, of so many bytes. last: until all
+    who hear an event have heard it. retries: how often one that came was turned away, and came again.
+    """
+
+    number: int
     delivered: int
     wrong: int
+    frames: int
     bytes: int
     p50: float
     p99: float
     max: float
+    last_p50: float
+    last_p99: float
+    retries: int
     seconds: float
 
 
@@ -100,6 +113,31 @@ class Generator:
         said = self.ask(asdict(round_), seconds=round_.events / round_.rate + _GRACE_SECONDS)
         return Told(**said)
 
+    def poll(self, round_: Round, *, path: str, clients: int, marker: str) -> Told:
+        """Write, while clients ask for ``path`` once a second each.
+
+        marker: what stands before an event's number in an answer; {} in it is the round's.
+        """
+        asked = {"do": "poll", "asked": path, "clients": clients, "marker": marker}
+        return Told(**self.ask(asdict(round_) | asked, seconds=round_.events / round_.rate + _GRACE_SECONDS))
+
+    def stall(self, path: str) -> None:
+        """One socket more, which asks and reads nothing."""
+        self.ask({"do": "stall", "watches": [asdict(Watches(path, 1))]}, seconds=_GRACE_SECONDS)
+
+    def release(self) -> None:
+        """Those that read nothing are gone."""
+        self.ask({"do": "release"}, seconds=_GRACE_SECONDS)
+
+    def leave(self) -> None:
+        """All sockets are gone, at once and without a word."""
+        self.ask({"do": "leave"}, seconds=_GRACE_SECONDS)
+
+    def come(self, watches: Sequence[Watches], missed: Told, events: int) -> Told:
+        """All come at once, and hear what they have missed of a round. Times are from when the first one comes."""
+        asked = {"do": "come", "watches": [asdict(each) for each in watches]}
+        return Told(**self.ask(asked | {"number": missed.number, "events": events}, seconds=_OPEN_SECONDS))
+
     def ask(self, question: Mapping[str, Any], *, seconds: float) -> dict[str, Any]:
         """One line in, one line out. RuntimeError where none comes."""
         assert self._child.stdin is not None
@@ -111,23 +149,29 @@ class Generator:
         if not line:
             self._child.kill()
             said = self._child.stderr.read() if self._child.stderr is not None else ""
-            raise RuntimeError(f"the load generator said nothing within {seconds:.0f} s: {said[-1000:].strip()}")
+            what = "has ended" if readable else f"said nothing within {seconds:.0f} s"
+            raise RuntimeError(f"the load generator {what}: {said[-1000:].strip()}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
 
 @contextlib.contextmanager
 def generating(
-    program: Path, *, watched: Place, written: Place, watches: Sequence[Watches], cores: Cores
+    program: Path, *, watched: Place, written: Place, watches: Sequence[Watches], cores: Cores, sockets: bool = False
 ) -> Iterator[Generator]:
-    """The program with its watches open, beside the measured core."""
+    """The program with its watches open, beside the measured core. sockets: as WebSockets."""
     with starting_on(cores.others):
         child = subprocess.Popen(
             [str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
     try:
         generator = Generator(child)
-        order = {"watched": asdict(watched), "written": asdict(written), "watches": [asdict(each) for each in watches]}
+        order = {
+            "watched": asdict(watched),
+            "written": asdict(written),
+            "watches": [asdict(each) for each in watches],
+            "sockets": sockets,
+        }
         generator.ask(order, seconds=_OPEN_SECONDS)
         yield generator
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -33,6 +34,31 @@ def cores() -> Cores:
     if len(available) == 1:
         return Cores(frozenset(available), frozenset(available))
     return Cores(frozenset(available[-1:]), frozenset(available[:-1]))
+
+
+# Of a process with so many connections: what it needs beside them, the mirror's own reserve among it.
+_OTHER_DESCRIPTORS = 512
+
+
+def descriptors(connections: int) -> int:
+    """How many connections a process of a run can have, up to ``connections``: the limit is raised as far as may be.
+
+    It is this process' limit, which all that it starts inherit.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return connections
+    possible = max(1, soft - _OTHER_DESCRIPTORS)
+    print(
+        f"{connections:,} connections take {wanted:,} descriptors, and the hard limit is {soft:,} here: {possible:,} "
+        f"connections are measured, and no goal is held to that; `ulimit -Hn {wanted}` as root allows them",
+        file=sys.stderr,
+    )
+    return possible
 
 
 class Observed:

@@ -17,6 +17,7 @@ from bench.figures import Figure, number
 
 BEGIN, END = "<!-- {} measured by `make bench`: begin -->", "<!-- {} end -->"
 _BESIDE = ("what", "kubemirror", "beside it", "ratio", "goal", "how")
+_BESIDE_VERSION_RS = ("beside others", "push")
 _ALONE = ("what", "measured", "goal", "beside it")
 
 
@@ -30,7 +31,9 @@ class Report:
     beside: list[beside.Row] | None = None
     alone: list[measures.Row] | None = None
     streams: list[measures.Row] | None = None
+    access: list[measures.Row] | None = None
     pages: list[measures.Row] | None = None
+    push: list[measures.Row] | None = None
     missing: str = ""
 
     def _tables(self) -> dict[str, list[tuple[str, ...]]]:
@@ -41,8 +44,12 @@ class Report:
             tables["alone"] = [_ALONE, *map(_alone, self.alone)]
         if self.streams is not None:
             tables["streams"] = [_ALONE, *map(_alone, self.streams)]
+        if self.access is not None:
+            tables["access"] = [_ALONE, *map(_alone, self.access)]
         if self.pages is not None:
             tables["pages"] = [_ALONE, *map(_alone, self.pages)]
+        if self.push is not None:
+            tables["push"] = [_ALONE, *map(_alone, self.push)]
         return tables
 
     def text(self) -> str:
@@ -56,18 +63,23 @@ class Report:
         told: dict[str, Any] = {"machine": machine()}
         if self.beside is not None:
             told["beside"] = [_json(row) | {"ratio": row.ratio} for row in self.beside]
+        if self.missing:
             told["missing"] = self.missing
         if self.alone is not None:
             told["alone"] = [_json(row) for row in self.alone]
         if self.streams is not None:
             told["streams"] = [_json(row) for row in self.streams]
+        if self.access is not None:
+            told["access"] = [_json(row) for row in self.access]
         if self.pages is not None:
             told["pages"] = [_json(row) for row in self.pages]
+        if self.push is not None:
+            told["push"] = [_json(row) for row in self.push]
         (folder / "bench.json").write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
         if document is not None:
             text = document.read_text()
             for name, table in self._tables().items():
-                text = _placed(text, name, _markdown(table, self.missing if name == "beside others" else ""))
+                text = _placed(text, name, _markdown(table, self.missing if name in _BESIDE_VERSION_RS else ""))
             document.write_text(text)
 
 

@@ -5,7 +5,6 @@ The mirror has the measured core; its upstream (the demo server), the writer and
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import re
@@ -106,7 +105,8 @@ class _Scene:
     @property
     def written(self) -> Place:
         config = json.loads(self.server.kubeconfig.read_text())
-        return Place(self.server.server, {"Authorization": f"Bearer {self.server.token}"}, _authority(config))
+        authority = contenders.authority_of(config["clusters"][0]["cluster"])
+        return Place(self.server.server, {"Authorization": f"Bearer {self.server.token}"}, authority)
 
     @contextlib.contextmanager
     def watching(self, mirror: Contender, watches: list[Watches]) -> Iterator[Generator]:
@@ -116,10 +116,6 @@ class _Scene:
         there = [Watches(each.path + newest, each.count) for each in watches]
         with generating(self.program, watched=place, written=self.written, watches=there, cores=self.run.cores) as made:
             yield made
-
-
-def _authority(config: dict[str, list[dict[str, dict[str, str]]]]) -> str:
-    return base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"]).decode()
 
 
 def _object(server: Contender) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""The command line: ``kubemirror serve``, ``demo-server``, ``rbac``, ``kubeconfig``, ``watch``, ``embed``.
+"""The command line: ``kubemirror serve``, ``demo-server``, ``rbac``, ``kubeconfig``, ``watch``, ``embed`` and others.
 
 Flags are made from the settings themselves, so that none can be forgotten: ``--kebab-case``, repeatable where
 the setting is a list. What is wrong is told in one line, with exit code 2.
@@ -94,12 +94,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     kubeconfig.set_defaults(run=_kubeconfig, parser=kubeconfig)
 
+    embed = commands.add_parser("embed-token", help="sign a token that shows one resource on a page elsewhere")
+    embed.add_argument("--embed-key-file", required=True, help="the mirror's own; its first line signs")
+    embed.add_argument("--user", required=True, help="whose rights it has, as the API server names users")
+    embed.add_argument("--group", action="append", default=[], help="that user's group (repeatable)")
+    embed.add_argument("--resource", required=True, help="plural and group: deployments.apps, pods")
+    embed.add_argument("--namespace", "-n", default="", help="the only one that it opens; default: what the user may")
+    embed.add_argument("--selector", "-l", default="", help="label selector: the only one that it opens")
+    embed.add_argument("--expires-in", default="12h", help="seconds, or a number with m, h or d (default: 12h)")
+    embed.set_defaults(run=_embed_token, parser=embed)
+
     watch = commands.add_parser("watch", help="print what a running mirror has, and every change, as kubectl get -w")
     watch.add_argument("resource", help="what to watch, by any name kubectl takes")
     watch.add_argument("name", nargs="?", default="", help="only the object of this name")
     watch.add_argument("--namespace", "-n", default="", help="only this namespace; default: all")
     watch.add_argument("--selector", "-l", default="", help="label selector, as kubectl's")
     watch.add_argument("--field-selector", default="", help="field selector, as kubectl's")
+    watch.add_argument("--search", "-q", default="", help="only objects that contain this text, in any cell")
+    watch.add_argument("--filter", default="", help="only objects whose cells are so: Ready<1,Image~nginx")
+    watch.add_argument("--columns", default="", help="of the table: columns by name, labels.x, .spec.path, Title=…")
     watch.add_argument("--output", "-o", choices=("wide", "name", "json"), default="", help="default: a table")
     watch.add_argument("--server", default="http://127.0.0.1:8080", help="URL of the mirror")
     watch.add_argument("--token-file", help="file with the bearer token to send; read again as it is renewed")
@@ -195,6 +208,23 @@ def _kubeconfig(given: argparse.Namespace) -> int:
     return 0
 
 
+def _embed_token(given: argparse.Namespace) -> int:
+    from kubemirror.access.grants import issued, read_keys, seconds_of
+
+    key = read_keys(Path(given.embed_key_file))[0]
+    token = issued(
+        key,
+        resource=given.resource,
+        namespace=given.namespace,
+        selector=given.selector,
+        user=given.user,
+        groups=given.group,
+        seconds=seconds_of(given.expires_in),
+    )
+    print(token)  # noqa: T201
+    return 0
+
+
 def _watch(given: argparse.Namespace) -> int:
     from kubemirror.client.command import Watched, watch
 
@@ -204,6 +234,9 @@ def _watch(given: argparse.Namespace) -> int:
         namespace=given.namespace,
         label_selector=given.selector,
         field_selector=given.field_selector,
+        q=given.search,
+        filter=given.filter,
+        columns=given.columns,
         output=given.output,
     )
     return watch(watched, given.server, token_file=given.token_file, ca=given.ca)

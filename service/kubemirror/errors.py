@@ -12,7 +12,11 @@
     │   │   └── GoneError      the resource itself is no longer there (stream ends, 404 afterwards)
     │   └── TooLargeResourceVersionError   the asked resourceVersion did not arrive in time (504)
     ├── UnauthenticatedError   credentials were given and do not hold (401)
+    ├── ImpersonationError     nobody can be acted as in this way, or here (403)
     └── UpstreamUnavailableError   the API server could not be asked for what only it can tell
+        └── ReviewRefusedError     it refuses us (or a caller's own token) the right to ask about access
+
+access/authorizer.py adds RefusedError, a no of the Authorizer's, and serve/status.py StatusError.
 
 Errors that upstream causes while a reflector runs are *values* (kube/watcher.py), never raised out of
 the stream; HTTP answers are rendered from these classes once, in serve/.
@@ -81,5 +85,13 @@ class UnauthenticatedError(KubemirrorError):
     """Credentials were given and do not hold."""
 
 
+class ImpersonationError(KubemirrorError):
+    """Impersonate-* fields that are not honoured."""
+
+
 class UpstreamUnavailableError(KubemirrorError):
     """The API server could not be asked; message is one line without credentials."""
+
+
+class ReviewRefusedError(UpstreamUnavailableError):
+    """The API server refuses the right to create this kind of review."""

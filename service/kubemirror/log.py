@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import sys
-from logging.handlers import QueueHandler, QueueListener
+from logging.handlers import QueueHandler, QueueListener, WatchedFileHandler
 from typing import Any, TextIO
 
 import structlog
@@ -82,6 +82,25 @@ class Logging:
         self._listener.stop()
         if self._handler.dropped:
             print(f"{self._handler.dropped} log lines were dropped: standard error was blocked", file=sys.stderr)  # noqa: T201
+
+
+class Lines:
+    """Whole lines to a file (reopened when rotated) or to standard error, by a thread; beyond the queue dropped."""
+
+    def __init__(self, target: str, stream: TextIO | None = None) -> None:
+        """target: a path, or - for standard error. Raises OSError where the file cannot be written."""
+        self._handler = _Dropping(queue.Queue(_QUEUE_LINES))
+        self._handler.setFormatter(logging.Formatter("%(message)s"))
+        writer = logging.StreamHandler(stream or sys.stderr) if target == "-" else WatchedFileHandler(target)
+        self._listener = QueueListener(self._handler.queue, writer)
+        self._listener.start()
+
+    def write(self, line: str) -> None:
+        self._handler.handle(logging.LogRecord("kubemirror.audit", logging.INFO, "", 0, line, None, None))
+
+    def close(self) -> None:
+        """Write what is queued."""
+        self._listener.stop()
 
 
 def _plain_traceback(stream: TextIO, exc_info: Any) -> None:

@@ -42,7 +42,17 @@ class Access(StrEnum):
     """Who is answered."""
 
     LOCAL = "local"  # loopback only: whoever can reach the port may read
-    OPEN = "open"  # anyone who can reach the port may read: said explicitly, or not at all
+    DELEGATED = "delegated"  # the API server says who a token is from, and what that user may see
+    PROXY = "proxy"  # a front proxy says who asks, and the API server what that user may see
+    OPEN = "open"  # anyone who can reach the port may read what is listed: said explicitly, or not at all
+
+
+class Redact(StrEnum):
+    """How much of what is held is masked before it is held."""
+
+    NONE = "none"  # nothing
+    PATTERN = "pattern"  # what its name, its form or an assignment tells to be a secret
+    ALL = "all"  # and every value of env, args, ConfigMaps and annotations
 
 
 class Settings(BaseSettings):
@@ -74,6 +84,18 @@ class Settings(BaseSettings):
     keep_managed_fields: bool = Field(False, description="Hold metadata.managedFields (a third of the bytes).")
     keep_last_applied: bool = Field(
         False, description="Hold the last-applied-configuration annotation (it has leaked Secrets elsewhere)."
+    )
+    redact: Redact | None = Field(
+        None,
+        description="Mask secrets before they are held: none (default in local mode), pattern (default elsewhere: by"
+        " name and form) or all (every value of env, args, ConfigMaps and annotations too).",
+    )
+    redact_name: Names = Field(
+        (), description="Further names whose values are masked (repeatable): globs without case, as *_dsn."
+    )
+    unredacted: bool = Field(
+        False,
+        description="Mask nothing though others than this machine are answered; said explicitly, and told loudly.",
     )
     journal_seconds: float = Field(
         300.0, gt=0, description="History aimed at, for readers that resume: five minutes, as etcd's compaction keeps."
@@ -112,7 +134,52 @@ class Settings(BaseSettings):
     # -- how it is served -------------------------------------------------------------------------
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
-    access: Access | None = Field(None, description="Who is answered: local (default; loopback bind only) or open.")
+    access: Access | None = Field(
+        None,
+        description="Who is answered: local (loopback bind only; default outside a cluster), delegated (default in one:"
+        " by TokenReview and SubjectAccessReview), proxy (a proxy names the user), open (all may read what is listed).",
+    )
+    token_audience: Names = Field(
+        (),
+        description="delegated: an audience that tokens must be meant for (repeatable); default: the API server's own.",
+    )
+    review_server: Path | None = Field(
+        None,
+        description="delegated, proxy: kubeconfig of the API server that reviews access, where another one is mirrored"
+        " (a mirror that follows a mirror).",
+    )
+    recheck_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="Mean time between reviews of an open stream's access, jittered by a tenth: with a review's 10 s at"
+        " most, access that was withdrawn ends it within 45 s.",
+    )
+    outage_seconds: float = Field(
+        300.0,
+        ge=0,
+        description="While access cannot be reviewed new requests are refused, and open streams go on for this long at"
+        " most since it was last confirmed.",
+    )
+    client_ca: Path | None = Field(
+        None, description="Certificates of whoever signs clients' certificates, the front proxy's in proxy mode."
+    )
+    proxy_name: Names = Field(
+        (),
+        description="proxy: common name of the front proxy's client certificate (repeatable); default: any that"
+        " --client-ca has signed.",
+    )
+    proxy_secret_file: Path | None = Field(
+        None,
+        description="proxy: file with a secret of 32 bytes or more, which the proxy sends as Kubemirror-Proxy-Secret.",
+    )
+    open_resource: Resources = Field(
+        (), description="open: a resource that everyone may read (repeatable); Secrets never are."
+    )
+    session_key_file: Path | None = Field(
+        None,
+        description="delegated: file with a secret of at least 32 bytes that seals browsers' sessions, the same for all"
+        " replicas; default: one of this process' own.",
+    )
     root_path: str = Field("", description="Base path under which a proxy serves this.")
     trusted_proxies: Names = Field(
         ("127.0.0.1", "::1"),
@@ -120,12 +187,23 @@ class Settings(BaseSettings):
     )
     allow_host: Names = Field(
         (),
-        description="Further Host header that a loopback bind answers to (repeatable): a guard against rebinding.",
+        description="Further Host header that a loopback bind answers to (repeatable): a guard against rebinding."
+        " Elsewhere: the only ones, where any is given.",
     )
     allow_origin: Names = Field(
         (),
-        description="Further Origin whose pages may read JSON and push here, with their visitors' rights (repeatable),"
-        " as scheme://host[:port].",
+        description="Further Origin whose pages may open streams and WebSockets, POST, and read answers here with their"
+        " visitors' rights (repeatable), as scheme://host[:port].",
+    )
+    embed_key_file: Path | None = Field(
+        None,
+        description="Keys of embed tokens, one a line, the same for all replicas: the first signs, all are believed;"
+        " read again when it changes.",
+    )
+    audit_log: str | None = Field(
+        None,
+        description="Where denials, failed authentications and streams are told, a JSON line each: - (standard error;"
+        " default but in local mode), a file (reopened when it is rotated), or none.",
     )
     frame_ancestors: Annotated[Names, AfterValidator(_ancestors)] = Field(
         ("self",),
@@ -156,6 +234,23 @@ class Settings(BaseSettings):
         ge=1,
         description="Of those, at most this many from one address (an IPv6 /64; behind a trusted proxy, the one that it"
         " names); loopback is not counted.",
+    )
+    max_streams_per_caller: int = Field(
+        2_000,
+        ge=1,
+        description="Of those, at most this many of one user, from wherever; anonymous callers are no user.",
+    )
+    max_connections_per_client: int = Field(
+        4_000,
+        ge=1,
+        description="Open connections from one address at most (an IPv6 /64); beyond it 429. Loopback and trusted"
+        " proxies are not counted; the total is what the descriptor limit allows.",
+    )
+    max_requests_per_client: int = Field(
+        500,
+        ge=1,
+        description="Requests of one address, or of one user, that are being answered at the same time, streams apart;"
+        " beyond it 429: only those that wait for something newer take longer than a millisecond.",
     )
     max_subscriptions: int = Field(
         100, ge=1, description="Subscriptions on one WebSocket at most: a page shows a dozen things."
@@ -193,6 +288,20 @@ class Settings(BaseSettings):
     )
     access_log: bool = Field(False, description="Log a line for each answered request, of a stream at its end.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level that is logged.")
+
+    @property
+    def redaction(self) -> Redact:
+        """How much is masked: what was said, else nothing for whoever holds the kubeconfig anyway."""
+        if self.unredacted:
+            return Redact.NONE
+        return self.redact or (Redact.NONE if self.access in (None, Access.LOCAL) else Redact.PATTERN)
+
+    @property
+    def audit_target(self) -> str:
+        """Where audit lines go; "" for nowhere."""
+        if self.audit_log is not None:
+            return "" if self.audit_log == "none" else self.audit_log
+        return "" if self.access in (None, Access.LOCAL) else "-"
 
     @property
     def on_loopback(self) -> bool:

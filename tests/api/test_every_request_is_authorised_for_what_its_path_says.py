@@ -21,7 +21,12 @@ class Recorder:
     asked: list[ResourceAttributes | PathAttributes] = field(default_factory=list)
 
     async def authorize(
-        self, caller: Caller, attributes: ResourceAttributes | PathAttributes, *, partial: bool = False
+        self,
+        caller: Caller,
+        attributes: ResourceAttributes | PathAttributes,
+        *,
+        partial: object = None,
+        held: object = None,
     ) -> Decision:
         assert not partial
         self.asked.append(attributes)

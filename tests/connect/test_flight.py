@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from kubemirror.kube.flight import Flights
+from kubemirror.flight import Flights
 
 
 class Work:

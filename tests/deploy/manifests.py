@@ -15,7 +15,7 @@ from kubemirror.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
-OVERLAYS = ("monitoring", "namespaced", "replicas", "tree")
+OVERLAYS = ("delegated", "monitoring", "namespaced", "open", "proxy", "replicas", "tree")
 
 
 _UNITS = {"Mi": 1024**2, "Gi": 1024**3}
@@ -58,15 +58,28 @@ class Manifests:
 
     @property
     def settings(self) -> Settings:
-        """What the container's arguments mean to the command itself, which refuses those it does not know.
+        """What the container is told means to the command itself, which refuses what it does not know.
 
         POD_NAMESPACE is replaced as kubelet replaces it.
         """
         namespace = self.one("Deployment")["metadata"]["namespace"]
         given: argparse.Namespace = _parser().parse_args(
-            [argument.replace("$(POD_NAMESPACE)", namespace) for argument in self.container["args"]]
+            [argument.replace("$(POD_NAMESPACE)", namespace) for argument in self.told]
         )
         return settings_of(given)
+
+    @property
+    def told(self) -> list[str]:
+        """The container's arguments, and its variables as the flags that they stand for."""
+        prefix = "KUBEMIRROR_"
+        variables = {each["name"]: each.get("value", "") for each in self.container.get("env", ())}
+        flags = [
+            f"--{name.removeprefix(prefix).lower().replace('_', '-')}={part}"
+            for name, value in variables.items()
+            if name.startswith(prefix)
+            for part in value.split(",")
+        ]
+        return [*self.container["args"], *flags]
 
 
 def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:

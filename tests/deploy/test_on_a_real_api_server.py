@@ -206,7 +206,7 @@ def test_its_token_reads_what_is_granted_and_is_told_what_is_not(
     cluster: Cluster, base: Manifests, tmp_path: Path
 ) -> None:
     until(lambda: VIEWERS["rules"][0] in aggregated(cluster), lambda: aggregated(cluster))
-    with cluster.mirror(tmp_path, base.container["args"], "kubemirror") as mirror:
+    with cluster.mirror(tmp_path, [*base.told, "--open-resource=closeds.deploy.example.com"], "kubemirror") as mirror:
         phases = settled(mirror)
         uncovered = {"closeds.deploy.example.com", *(each["metadata"]["name"] for each in NEEDED[:2])}
         synced = {name for name, phase in phases.items() if phase == "SYNCED"}
@@ -266,7 +266,7 @@ def test_in_a_namespace_its_administrator_applies_it_and_nothing_else_is_asked_f
         # From view by way of edit: nobody may bind a role that lets do more than they may.
         until(lambda: rule in aggregated(cluster, "admin"), lambda: aggregated(cluster, "admin"))
         cluster.type(APPLY_NAMESPACED, kubeconfig=carols)
-        with cluster.mirror(tmp_path, renderings["namespaced"].container["args"], "team-a") as mirror:
+        with cluster.mirror(tmp_path, renderings["namespaced"].told, "team-a") as mirror:
             wanted = dict.fromkeys(
                 ("deployments.apps", *(f"{name}.{groups[at // 2]}" for at, name in enumerate(names))), "SYNCED"
             )

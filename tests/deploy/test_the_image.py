@@ -119,7 +119,7 @@ def running(image: Image, tmp_path: Path) -> Iterator[Running]:
 def container(running: Running, free_port: int) -> Iterator[Container]:
     """A mirror that is told what the base's Deployment tells it."""
     here = {"--host=0.0.0.0": "--host=127.0.0.1", "--port=8080": f"--port={free_port}"}
-    command, *arguments = [here.get(argument, argument) for argument in written().container["args"]]
+    command, *arguments = [here.get(argument, argument) for argument in written().told]
     assert command == "serve"
     # The health check is told by variables alone.
     told = {"KUBEMIRROR_PORT": str(free_port)}
@@ -159,7 +159,10 @@ def test_its_health_check_tells_whether_it_lives(container: Container) -> None:
 @pytest.mark.parametrize(
     ("told", "asked"),
     [
-        ({"HOST": "0.0.0.0", "ACCESS": "open", "TLS_SELF_SIGNED": "True"}, "https://127.0.0.1"),
+        (
+            {"HOST": "0.0.0.0", "ACCESS": "open", "OPEN_RESOURCE": "pods", "TLS_SELF_SIGNED": "True"},
+            "https://127.0.0.1",
+        ),
         ({"HOST": "127.0.0.2", "TLS_CERT": "tls.crt", "TLS_KEY": "tls.key"}, "https://127.0.0.2"),
         ({"HOST": "127.0.0.2", "TLS_SELF_SIGNED": "no"}, "http://127.0.0.2"),
     ],

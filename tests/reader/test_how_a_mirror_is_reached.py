@@ -11,10 +11,10 @@ import trustme
 
 from kubemirror import client
 from kubemirror.access.authorizer import Caller
+from kubemirror.access.presented import Presented
 from kubemirror.client import Mirror, MirrorError, NotFoundError, RefusedError, UnreachableError
 from kubemirror.client.backoff import FIRST_SECONDS, LONGEST_SECONDS, Backoff
 from kubemirror.client.errors import refused
-from kubemirror.client.names import named, resources_of
 from kubemirror.errors import ConfigError, UnauthenticatedError
 from kubemirror.serve.certificate import Certificate, read_pair
 from kubemirror.settings import Settings
@@ -30,8 +30,8 @@ def test_every_public_name_is_there() -> None:
 class Tokens:
     """Lets in who sends the right token."""
 
-    async def authenticate(self, headers: dict[bytes, bytes], peer: object) -> Caller:
-        if headers.get(b"authorization") != b"Bearer right":
+    async def authenticate(self, presented: Presented) -> Caller:
+        if presented.bearer_token != "right":
             raise UnauthenticatedError("this token does not hold")
         return Caller("someone")
 
@@ -197,21 +197,3 @@ def test_pauses_grow_and_are_never_shorter_than_was_asked() -> None:
 def test_no_two_readers_wait_alike() -> None:
     assert len({Backoff().next(5) for _ in range(20)}) == 20
     assert all(5 <= Backoff().next(5) <= 7.5 for _ in range(100))
-
-
-@pytest.mark.parametrize("name", ["deploy", "deployments", "Deployment", "deployments.apps", "deployments.v1.apps"])
-def test_a_resource_goes_by_every_name_that_kubectl_takes(name: str) -> None:
-    listed = {
-        "resource": "deployments",
-        "responseKind": {"kind": "Deployment"},
-        "scope": "Namespaced",
-        "singularResource": "deployment",
-        "shortNames": ["deploy"],
-    }
-    versions = [{"version": "v1", "resources": [listed]}]
-    discovery = {"items": [{"metadata": {"name": "apps"}, "versions": versions}]}
-    found = named(name, resources_of(discovery))
-
-    assert found is not None
-    assert found.path("blue") == "/apis/apps/v1/namespaces/blue/deployments"
-    assert named("deployments.other", resources_of(discovery)) is None

@@ -113,6 +113,19 @@ async def test_one_namespace_needs_no_column_and_wide_shows_all(wire: Wire) -> N
     assert (table[1].split()[0], table[1].split()[-1]) == ("web", "team/web:1.0")
 
 
+async def test_only_what_meets_a_filter_is_printed_in_the_columns_that_are_named(wire: Wire, store: Store) -> None:
+    async with watch(wire, "deploy", "--filter", "Ready<1", "--columns", "Name,Tag=Images") as command:
+        table = await command.lines(2)
+        store.apply(101, "web", "blue", cells=["web", "0/1", "3d", "team/web:1.1"])
+        (change,) = await command.lines(1)
+
+    assert [line.split() for line in [*table, change]] == [
+        ["NAME", "TAG"],
+        ["a-long-name", "team/api:1.0"],
+        ["web", "team/web:1.1"],
+    ]
+
+
 async def test_what_is_in_no_namespace_has_no_such_column(world: World, wire: Wire) -> None:
     nodes = world.mirror(NODES)
     nodes.sync(nodes.object(5, "node-1", ""), resource_version=50)
@@ -214,6 +227,7 @@ async def test_a_pipe_that_nobody_reads_is_a_quiet_end(wire: Wire, store: Store)
     [
         (["deploymnts"], 1, 'did you mean "deployments"?'),
         (["deploy", "-l", "a=b=c"], 1, "answers 400"),
+        (["deploy", "--filter", "Redy<1"], 1, 'did you mean "Ready"?'),
         (["deploy", "--token-file", "/nowhere"], 2, "--token-file /nowhere: No such file"),
         (["deploy", "--selctor", "a=b"], 2, "did you mean --selector?"),
     ],

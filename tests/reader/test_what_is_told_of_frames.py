@@ -10,7 +10,6 @@ import pytest
 from kubemirror.client.errors import NotFoundError, RefusedError, UnreachableError
 from kubemirror.client.events import Bookmark, Deleted, Event, Modified, ObjectEvent, Reset
 from kubemirror.client.following import Expired, Following
-from kubemirror.client.frames import Tables
 
 Told = tuple[str, str, str]
 
@@ -254,25 +253,18 @@ def test_what_is_no_frame_is_no_mirror() -> None:
         list(begun().told(b"<html>"))
 
 
-def test_rows_of_a_table_are_told_with_their_columns() -> None:
-    tables = Tables()
-    following = Following(decode=tables.frames_of)
+def test_rows_are_told_with_their_columns() -> None:
+    following = Following()
     following.opened()
-
-    def table(kind: str, metadata: dict[str, Any], columns: list[dict[str, Any]] | None) -> dict[str, Any]:
-        row = {"cells": [metadata.get("name")], "object": {"kind": "PartialObjectMetadata", "metadata": metadata}}
-        return {"type": kind, "object": {"kind": "Table", "columnDefinitions": columns, "rows": [row]}}
-
     web = {"name": "web", "namespace": "blue", "uid": "u", "resourceVersion": "7"}
-    end = {"resourceVersion": "100", "annotations": {"k8s.io/initial-events-end": "true"}}
+    columns = {"deployments.apps": [{"name": "Name", "type": "string", "description": "", "priority": 0}]}
     events = told(
         following,
-        table("ADDED", web, [{"name": "Name", "type": "string", "priority": 0}]),
-        table("BOOKMARK", end, None),
-        table("MODIFIED", {**web, "resourceVersion": "101"}, None),
+        {"type": "SUBSCRIBED", "id": "0", "resource": ["deployments.apps"], "columns": columns},
+        {"type": "ADDED", "object": {"metadata": web, "cells": ["web"]}},
     )
 
-    assert short(events) == [("ADDED", "web", ""), ("BOOKMARK", "", "100"), ("MODIFIED", "web", "101")]
+    assert short(events) == [("ADDED", "web", "")]
     assert isinstance(events[0], ObjectEvent)
     assert events[0].object["cells"] == ["web"]
-    assert [column.name for column in tables.columns] == ["Name"]
+    assert [column.name for column in following.columns] == ["Name"]

@@ -69,7 +69,7 @@ def test_a_loopback_bind_needs_no_word(host: str) -> None:
 def test_any_other_bind_is_refused_unless_said(host: str) -> None:
     with pytest.raises(ConfigError):
         check(Settings(host=host))
-    check(Settings(host=host, access=Access.OPEN))
+    check(Settings(host=host, access=Access.OPEN, open_resource=("pods",)))
 
 
 def test_every_setting_that_is_set_is_printed() -> None:

@@ -17,6 +17,7 @@ from kubemirror.access.authorizer import (
     PathAttributes,
     ResourceAttributes,
 )
+from kubemirror.access.presented import Presented
 from kubemirror.serve.application import site
 from kubemirror.serve.serving import Serving
 from tests.serve.conftest import Asking
@@ -30,7 +31,12 @@ class Denying:
         self.asked: list[ResourceAttributes | PathAttributes] = []
 
     async def authorize(
-        self, caller: Caller, attributes: ResourceAttributes | PathAttributes, *, partial: bool = False
+        self,
+        caller: Caller,
+        attributes: ResourceAttributes | PathAttributes,
+        *,
+        partial: object = None,
+        held: object = None,
     ) -> Decision:
         self.asked.append(attributes)
         return Deny("the test says so")
@@ -43,7 +49,12 @@ class OnlyNamespaces:
         self.namespaces = frozenset(namespaces)
 
     async def authorize(
-        self, caller: Caller, attributes: ResourceAttributes | PathAttributes, *, partial: bool = False
+        self,
+        caller: Caller,
+        attributes: ResourceAttributes | PathAttributes,
+        *,
+        partial: object = None,
+        held: object = None,
     ) -> Decision:
         if isinstance(attributes, PathAttributes) or attributes.namespace in self.namespaces:
             return Allow()
@@ -115,7 +126,12 @@ async def test_a_denied_caller_is_told_nothing(asking: Asking, method: str, path
 async def test_the_overview_shows_of_a_resource_that_may_not_be_listed_only_that(asking: Asking) -> None:
     class PathsOnly(Denying):
         async def authorize(
-            self, caller: Caller, attributes: ResourceAttributes | PathAttributes, *, partial: bool = False
+            self,
+            caller: Caller,
+            attributes: ResourceAttributes | PathAttributes,
+            *,
+            partial: object = None,
+            held: object = None,
         ) -> Decision:
             return Allow() if isinstance(attributes, PathAttributes) else Deny("no")
 
@@ -151,12 +167,17 @@ async def test_a_caller_who_may_see_some_namespaces_sees_those(asking: Asking) -
 
 async def test_finished_answers_are_not_shared_between_callers(asking: Asking) -> None:
     class ByHeader:
-        async def authenticate(self, headers: Any, peer: Any) -> Caller:
-            return Caller(headers.get(b"x-remote-user", b"nobody").decode())
+        async def authenticate(self, presented: Presented) -> Caller:
+            return Caller(presented.get(b"x-remote-user").decode() or "nobody")
 
     class OnlyAlice:
         async def authorize(
-            self, caller: Caller, attributes: ResourceAttributes | PathAttributes, *, partial: bool = False
+            self,
+            caller: Caller,
+            attributes: ResourceAttributes | PathAttributes,
+            *,
+            partial: object = None,
+            held: object = None,
         ) -> Decision:
             return Allow() if caller.user == "alice" else Deny("not alice")
 
@@ -177,7 +198,12 @@ async def test_a_finished_answer_expires_with_its_decision(directly: Asking) -> 
 
     class Once:
         async def authorize(
-            self, caller: Caller, attributes: ResourceAttributes | PathAttributes, *, partial: bool = False
+            self,
+            caller: Caller,
+            attributes: ResourceAttributes | PathAttributes,
+            *,
+            partial: object = None,
+            held: object = None,
         ) -> Decision:
             return answers.pop(0)
 

@@ -197,7 +197,7 @@ class OnlyNodes:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    async def authorize(self, caller: Caller, attributes: Any, *, partial: bool = False) -> Decision:
+    async def authorize(self, caller: Caller, attributes: Any, **asked: object) -> Decision:
         assert isinstance(attributes, ResourceAttributes)
         self.asked.append(attributes.resource)
         return Allow() if attributes.resource == "nodes" else Deny("not for you")

@@ -298,7 +298,7 @@ async def test_one_event_may_be_larger_than_a_batch() -> None:
 
 
 async def test_a_heartbeat_of_server_sent_events_is_a_comment_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kubemirror.serve.subscription.HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr("kubemirror.serve.sharing.HEARTBEAT_SECONDS", 0.1)
     world, _ = a_world()
     async with running(world) as live, live.ndjson("resource=deploy&output=sse&snapshot=false") as stream:
         lines = [await stream.line() for _ in range(8)]

@@ -29,7 +29,7 @@ class Answering:
         self.answers = list(answers)
         self.asked = 0
 
-    async def authorize(self, caller: Caller, attributes: Any, *, partial: bool = False) -> Decision:
+    async def authorize(self, caller: Caller, attributes: Any, **asked: object) -> Decision:
         self.asked += 1
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
@@ -112,15 +112,72 @@ async def test_access_is_asked_again_when_its_decision_runs_out() -> None:
     assert after == []
 
 
-async def test_other_namespaces_than_before_begin_anew() -> None:
+async def test_less_than_before_ends_with_403() -> None:
     now = asyncio.get_running_loop().time()
     world, _ = a_world(AllowNamespaces(frozenset({"blue"}), until=now + 5), AllowNamespaces(frozenset({"green"})))
     subscription = await opened(world)
     (last,) = await events(subscription)
+    after = await subscription.next()
     subscription.close()
 
-    assert (last["type"], last["object"]["code"]) == ("ERROR", 410)
-    assert "resourceVersion" not in last
+    assert (last["type"], last["object"]["code"]) == ("ERROR", 403)
+    assert last["object"]["message"] == "forbidden: access to deployments.apps was withdrawn in blue"
+    assert after == []
+
+
+async def test_a_namespace_that_is_gained_appears_and_is_told_of_from_then_on() -> None:
+    now = asyncio.get_running_loop().time()
+    both = AllowNamespaces(frozenset({"blue", "green"}))
+    world, store = a_world(AllowNamespaces(frozenset({"blue"}), until=now + 5), both)
+    store.apply(101, "old", "green")
+    subscription = await opened(world)
+    store.apply(102, "old", "green", image="web:2")
+    store.apply(103, "web", "blue", image="web:2")
+    seen = await events(subscription)  # nothing of green
+    store.apply(104, "other", "red")
+    gained = await events(subscription)
+    store.apply(105, "new", "green")
+    store.delete(106, "old", "green", image="web:2")
+    after = [*await events(subscription)]
+    subscription.close()
+
+    def named(told: list[dict[str, Any]]) -> list[tuple[str, str]]:
+        return [(each["type"], each["object"]["metadata"].get("name", "")) for each in told]
+
+    assert named(seen) == [("MODIFIED", "web")]
+    assert named(gained) == [("ADDED", "old"), ("BOOKMARK", "")]
+    assert "web:2" in str(gained[0])
+    assert gained[1]["resourceVersion"] == "104"
+    assert named(after) == [("ADDED", "new"), ("DELETED", "old")]
+
+
+async def test_all_namespaces_that_are_gained_appear() -> None:
+    now = asyncio.get_running_loop().time()
+    world, store = a_world(AllowNamespaces(frozenset({"blue"}), until=now + 5), Allow())
+    store.apply(101, "old", "green")
+    subscription = await opened(world)
+    gained = await events(subscription)
+    confined = subscription.confined
+    subscription.close()
+
+    assert (gained[0]["type"], gained[0]["object"]["metadata"]["name"]) == ("ADDED", "old")
+    assert len(gained) == 2
+    assert not confined
+
+
+async def test_busy_readers_are_asked_about_too() -> None:
+    now = asyncio.get_running_loop().time()
+    world, store = a_world(Allow(until=now + 5), Deny("withdrawn"))
+    subscription = await opened(world)
+    told = 0
+    while (last := (await events(subscription))[-1])["type"] != "ERROR":
+        told += 1
+        store.apply(100 + told, "web", "blue", image=f"web:{told}")
+        await asyncio.sleep(1)
+    subscription.close()
+
+    assert last["object"]["code"] == 403
+    assert asyncio.get_running_loop().time() - now < 17
 
 
 async def test_at_the_end_readers_are_sent_away_at_different_times_with_their_cursor() -> None:

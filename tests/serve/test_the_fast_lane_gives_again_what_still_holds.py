@@ -16,6 +16,7 @@ import pytest
 import kubemirror.access
 import kubemirror.serve
 from kubemirror.access.authorizer import ANONYMOUS, Allow, Caller, Decision
+from kubemirror.access.presented import Presented
 from kubemirror.serve.answers import Validity
 from kubemirror.serve.fastlane import Lane, Variant
 from kubemirror.serve.traffic import Traffic
@@ -338,8 +339,8 @@ async def test_no_field_but_these_reaches_the_application() -> None:
     seen: list[set[bytes]] = []
 
     class Curious:
-        async def authenticate(self, headers: Any, peer: object) -> Caller:
-            seen.append(set(headers))
+        async def authenticate(self, presented: Presented) -> Caller:
+            seen.append({name for name, _ in presented.headers})
             return ANONYMOUS
 
     world = World(authenticator=Curious())

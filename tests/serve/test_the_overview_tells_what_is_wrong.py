@@ -209,7 +209,7 @@ async def test_the_page_shows_all_of_it_and_its_links_lead_somewhere(pods: Store
     links = {str(each["href"]) for each in page.select("main a")}
     answers = {link: (await client.get(link, headers={"accept": "text/html"})).status_code for link in links}
 
-    assert page.h1.text == "1 object is failing"  # type: ignore[union-attr]
+    assert page.h1.text == "1 Deployment and 2 Pods are failing"  # type: ignore[union-attr]
     assert page.select_one('[data-part=unhealthy] a[href="/resources/deployments.apps/blue/web"]') is not None
     assert page.select_one('[data-part=unhealthy] a[href="/resources/pods/blue/web-1-0"]') is not None
     assert "team/web" in page.select_one("[data-part=drift]").text  # type: ignore[union-attr]

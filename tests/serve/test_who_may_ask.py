@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from kubemirror.access.origins import foreign
 from kubemirror.serve.asked import asked_of
-from kubemirror.serve.watch_socket import origin_problem
 from kubemirror.settings import Access, Settings
 from tests.serve.conftest import Asking
 from tests.serve.world import World
@@ -71,9 +71,9 @@ def test_a_page_of_another_origin_opens_no_socket(
         "client": ("127.0.0.1", 1),
     }
 
-    problem = origin_problem(asked_of(scope, Settings()), allowed)
+    asked = asked_of(scope, Settings())
 
-    assert (problem is not None) is refused
+    assert foreign(asked.headers.get("origin"), asked.site, asked.origin, allowed) is refused
 
 
 async def test_links_honour_the_prefix_that_a_trusted_proxy_tells(client: httpx.AsyncClient) -> None:

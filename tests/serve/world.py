@@ -8,12 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from kubemirror.access.audit import Audit
 from kubemirror.access.authorizer import AllowAll, Authenticator, Authorizer, NobodyInParticular
+from kubemirror.access.grants import Grants
 from kubemirror.serve.certificate import Certificate
 from kubemirror.serve.context import Context
 from kubemirror.settings import Settings
 from kubemirror.state.catalog import ALL_NAMESPACES, Catalog, Entry, Resource, ServedVersion
 from kubemirror.state.events import Apply, Bookmark, Columns, Delete, Init, InitApply, InitDone, Phase, PhaseChange
+from kubemirror.state.masking import redaction_of
 from kubemirror.state.objects import Ingest, Object
 from kubemirror.state.store import Writer
 from kubemirror.state.upstream import Document
@@ -85,11 +88,11 @@ class NoUpstream:
 class Store:
     """One store of the world, and how a test writes to it."""
 
-    def __init__(self, resource: Resource, clock: Callable[[], float]) -> None:
+    def __init__(self, resource: Resource, clock: Callable[[], float], settings: Settings) -> None:
         self.resource = resource
         self.writer = Writer(clock=clock)
         self.reader = self.writer.reader
-        self._ingest = Ingest(api_version=resource.api_version, kind=resource.kind)
+        self._ingest = Ingest(api_version=resource.api_version, kind=resource.kind, redaction=redaction_of(settings))
 
     def object(self, resource_version: int, name: str, namespace: str = "default", **fields: Any) -> Object:
         """An object of this resource. image, labels, created and cells have short ways; others go in as they are."""
@@ -149,16 +152,18 @@ class World:
     catalog: Catalog = field(default_factory=Catalog)
     upstream: NoUpstream = field(default_factory=NoUpstream)
     certificate: Certificate | None = None
+    audit: Audit = field(default_factory=lambda: Audit(None, wall=time.time))
+    grants: Grants | None = None
 
     def mirror(self, resource: Resource = DEPLOYMENTS, *, required: bool = True) -> Store:
         """A resource with one store of all namespaces; not synced yet."""
-        store = Store(resource, self.clock)
+        store = Store(resource, self.clock, self.settings)
         self.catalog.put(Entry(resource, {ALL_NAMESPACES: store.reader}, required))
         return store
 
     def mirror_namespaces(self, *namespaces: str, resource: Resource = DEPLOYMENTS) -> dict[str, Store]:
         """A resource with a store per namespace."""
-        stores = {namespace: Store(resource, self.clock) for namespace in namespaces}
+        stores = {namespace: Store(resource, self.clock, self.settings) for namespace in namespaces}
         self.catalog.put(Entry(resource, {name: store.reader for name, store in stores.items()}, required=True))
         return stores
 
@@ -174,5 +179,7 @@ class World:
                 clock=self.clock,
                 wall=self.wall,
                 certificate=self.certificate,
+                audit=self.audit,
+                grants=self.grants,
             )
         return self._context

@@ -7,10 +7,40 @@ answer holds until a time: a stream asks again then, and a cached response expir
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import Protocol
+
+from kubemirror.access.presented import Presented
+from kubemirror.errors import ImpersonationError, KubemirrorError
+
+# One request of a caller who may see some namespaces only costs the API server at most so many reviews.
+REVIEWS_A_REQUEST = 200
+
+
+class Credential(Protocol):
+    """What a caller came with, for as long as a connection of theirs lasts. Both raise UnauthenticatedError."""
+
+    @property
+    def token(self) -> str:
+        """The bearer token."""
+
+    async def now(self) -> Caller:
+        """Who it is, for another question on the same connection: as sure as for a new request."""
+
+    async def again(self) -> Caller:
+        """Who it is, for what is open already: asked anew each turn, for all who came with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What an embed token opens (grants.py). namespace, selector: "" for all. expires: seconds since 1970."""
+
+    resource: str  # plural and group: deployments.apps
+    namespace: str
+    selector: str
+    expires: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +48,9 @@ class Caller:
     """Who asks, as the API server names users.
 
     until: the event loop's second until which the credentials are taken to hold; what was answered to them
-    is given again until then at most.
+    is given again until then at most. credential: None where there is nothing to ask again (a proxy's word, nobody).
+    token_key: of the token, where decisions belong to it and not to the user it names. grant: of an embed token, which
+    is all that this caller is shown.
     """
 
     user: str
@@ -26,6 +58,14 @@ class Caller:
     groups: tuple[str, ...] = ()
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     until: float = field(default=inf, compare=False)
+    credential: Credential | None = field(default=None, compare=False, repr=False)
+    token_key: bytes = field(default=b"", repr=False)
+    grant: Grant | None = None
+
+    @property
+    def identity(self) -> Hashable:
+        """Equal for callers to whom the same is answered."""
+        return (self.user, self.uid, self.groups, tuple(sorted(self.extra.items())), self.token_key, self.grant)
 
 
 ANONYMOUS = Caller("system:anonymous", groups=("system:unauthenticated",))
@@ -77,7 +117,7 @@ class Deny:
 class AllowNamespaces:
     """Not everywhere, but in these namespaces: for our own views, which show what a caller may see.
 
-    Only answered to a list or watch over all namespaces with ``partial=True``.
+    Only answered to a list or watch over all namespaces that names ``partial`` candidates.
     """
 
     namespaces: frozenset[str]
@@ -87,33 +127,79 @@ class AllowNamespaces:
 Decision = Allow | Deny | AllowNamespaces
 
 
+@dataclass(slots=True)
+class Budget:
+    """Reviews that one request may still cost, whatever it shows."""
+
+    left: int = REVIEWS_A_REQUEST
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Namespaces that are worth asking about, one by one, for a caller who may not see all of them.
+
+    matching: that hold what was asked for. others: that hold anything of the resource; asked only where no matching
+    one may be seen, so that the answer to who has some rights never tells whether something matches elsewhere.
+    """
+
+    matching: Callable[[], Collection[str]]
+    others: Callable[[], Collection[str]]
+    budget: Budget = field(default_factory=Budget)
+
+
+class RefusedError(KubemirrorError):
+    """The Authorizer's no, as an error: serve/ words it as the API server does."""
+
+    def __init__(self, caller: Caller, attributes: ResourceAttributes | PathAttributes, reason: str) -> None:
+        super().__init__(reason)
+        self.caller = caller
+        self.attributes = attributes
+        self.reason = reason
+
+
 class Authorizer(Protocol):
-    """The one place that decides. Fails closed: what cannot be asked is denied, with the reason."""
+    """The one place that decides. Fails closed: what cannot be asked is no answer (UpstreamUnavailableError)."""
 
     async def authorize(
-        self, caller: Caller, attributes: ResourceAttributes | PathAttributes, *, partial: bool = False
+        self,
+        caller: Caller,
+        attributes: ResourceAttributes | PathAttributes,
+        *,
+        partial: Candidates | None = None,
+        held: Decision | None = None,
     ) -> Decision:
-        """partial: whether an AllowNamespaces is of use to the caller (never on Kubernetes paths)."""
+        """partial: an AllowNamespaces is of use to the caller (never on Kubernetes paths).
+
+        held: what an open stream goes by, which asks again: not answered from what is kept for new requests.
+        """
 
 
 class Authenticator(Protocol):
     """Who a request is from."""
 
-    async def authenticate(self, headers: Mapping[bytes, bytes], peer: tuple[str, int] | None) -> Caller:
+    async def authenticate(self, presented: Presented) -> Caller:
         """The caller; UnauthenticatedError when credentials were given and do not hold."""
 
 
 class AllowAll:
-    """The Authorizer of a loopback bind, or of an explicit ``--access open``."""
+    """The Authorizer of a loopback bind."""
 
     async def authorize(
-        self, caller: Caller, attributes: ResourceAttributes | PathAttributes, *, partial: bool = False
+        self,
+        caller: Caller,
+        attributes: ResourceAttributes | PathAttributes,
+        *,
+        partial: Candidates | None = None,
+        held: Decision | None = None,
     ) -> Decision:
         return Allow()
 
 
 class NobodyInParticular:
-    """The Authenticator that goes with AllowAll: everyone is system:anonymous."""
+    """The Authenticator where credentials mean nothing: everyone is system:anonymous."""
 
-    async def authenticate(self, headers: Mapping[bytes, bytes], peer: tuple[str, int] | None) -> Caller:
+    async def authenticate(self, presented: Presented) -> Caller:
+        """Raises ImpersonationError for Impersonate-*: who acts as somebody would be given a false answer."""
+        if any(presented.names(b"impersonate-")):
+            raise ImpersonationError("impersonation is not supported by this read-only mirror")
         return ANONYMOUS

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from kubemirror.client.errors import MirrorError
 from kubemirror.client.events import Bookmark, Event, ObjectEvent, Reset
-from kubemirror.client.mirror import Lost, Mirror, Table
+from kubemirror.client.mirror import Lost, Mirror, Rows
 from kubemirror.client.printing import Printer, cell
 
 EXIT_REFUSED = 1
@@ -26,13 +26,16 @@ EXIT_PIPE = 141
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What is asked for on the command line. output: "", wide, name or json."""
+    """What is asked for on the command line. output: "", wide, name or json. columns: of a table."""
 
     resource: str
     name: str = ""
     namespace: str = ""
     label_selector: str = ""
     field_selector: str = ""
+    q: str = ""
+    filter: str = ""
+    columns: str = ""
     output: str = ""
 
 
@@ -76,6 +79,8 @@ async def _watch(mirror: Mirror, watched: Watched, out: Out) -> None:
         "name": watched.name,
         "label_selector": watched.label_selector,
         "field_selector": watched.field_selector,
+        "q": watched.q,
+        "filter": watched.filter,
         "on_lost": said.lost,
     }
     async with mirror:
@@ -85,8 +90,8 @@ async def _watch(mirror: Mirror, watched: Watched, out: Out) -> None:
         if watched.output == "name":
             await _tell(mirror.watch(watched.resource, as_="key", **asked), out, said, _name)
             return
-        table = await mirror.table(watched.resource, **asked)
-        await _print(table, out, said, wide=watched.output == "wide", namespaces=not watched.namespace)
+        wide = watched.output == "wide"
+        await _print(mirror.rows(watched.resource, columns=watched.columns, wide=wide, **asked), out, said)
 
 
 async def _tell(events: AsyncGenerator[Event], out: Out, said: Said, form: Callable[[dict[str, Any]], str]) -> None:
@@ -98,34 +103,28 @@ async def _tell(events: AsyncGenerator[Event], out: Out, said: Said, form: Calla
                 out.write([form(event.object)])
 
 
-async def _print(table: Table, out: Out, said: Said, *, wide: bool, namespaces: bool) -> None:
+async def _print(rows: Rows, out: Out, said: Said) -> None:
     """As rows of one table. What is there at first is printed together, so that it is aligned."""
     printer = Printer()
     first: list[ObjectEvent] | None = []
     titles: list[str] = []
-    async with aclosing(table.events):
-        async for event in table.events:
+    async with aclosing(rows.events):
+        async for event in rows.events:
             said.heard(event)
-            rows: list[ObjectEvent] = []
+            told: list[ObjectEvent] = []
             if isinstance(event, ObjectEvent):
                 if first is None:
-                    rows = [event]
+                    told = [event]
                 else:
                     first.append(event)
             elif first is not None and isinstance(event, Bookmark) and event.initial_events_end:
-                rows, first = sorted(first, key=lambda each: (each.namespace, each.name)), None
-            if not rows:
+                told, first = first, None
+            if not told:
                 continue
-            shown = [index for index, column in enumerate(table.columns) if wide or column.priority == 0]
-            several = table.namespaced and namespaces
-            now = ["NAMESPACE"] * several + [table.columns[index].name.upper() for index in shown]
+            now = [column.name.upper() for column in rows.columns]
             lines = [] if now == titles else [now]
             titles = now
-            for row in rows:
-                cells = row.object["cells"]
-                printed = [cell(cells[index]) if index < len(cells) else "" for index in shown]
-                lines.append([row.namespace] * several + printed)
-            out.write(printer.lines(lines))
+            out.write(printer.lines(lines + [[cell(each) for each in row.object.get("cells", ())] for row in told]))
 
 
 def _json(held: dict[str, Any]) -> str:

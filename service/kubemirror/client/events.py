@@ -31,8 +31,7 @@ class ObjectEvent:
 
     @property
     def _metadata(self) -> dict[str, Any]:
-        held = self.object if "metadata" in self.object else self.object.get("object", {})  # that of a Table's row
-        metadata: dict[str, Any] = held.get("metadata", {})
+        metadata: dict[str, Any] = self.object.get("metadata", {})
         return metadata
 
 

@@ -8,14 +8,14 @@ holds the objects it has told, as the bytes they came as.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import orjson
 
 from kubemirror.client.errors import RefusedError, refused
 from kubemirror.client.events import Added, Bookmark, Deleted, Event, Modified, Reset
-from kubemirror.client.frames import Frame, frames_of, status_of
+from kubemirror.client.frames import Column, Frame, frames_of, status_of
 
 _Key = tuple[str, str]  # namespace and name
 
@@ -33,14 +33,8 @@ class Expired(Exception):  # noqa: N818 - not an error: what to do next
 class Following:
     """See the module. ``opened`` once per connection, then ``told`` for each of its messages."""
 
-    def __init__(
-        self,
-        *,
-        resource_version: str = "",
-        snapshot: bool = True,
-        decode: Callable[[bytes | str], Iterator[Frame]] = frames_of,
-    ) -> None:
-        self._decode = decode
+    def __init__(self, *, resource_version: str = "", snapshot: bool = True) -> None:
+        self.columns: list[Column] = []  # of rows, where those are told
         self._snapshot = snapshot
         self._held: dict[_Key, _Held] = {}
         self._unseen: set[_Key] = set()  # of what is held, what the present snapshot has not shown yet
@@ -72,7 +66,7 @@ class Following:
 
     def told(self, message: bytes | str) -> Iterator[Event]:
         """The events of one message. Raises Expired after the last one, or the RefusedError that ends the stream."""
-        for frame in self._decode(message):
+        for frame in frames_of(message):
             match frame.type:
                 case "ADDED" | "MODIFIED":
                     yield from self._there(frame)
@@ -89,7 +83,9 @@ class Following:
                         yield from self.expired(status.message)
                         raise Expired
                     raise _refused(frame)
-                case _:  # SUBSCRIBED, PONG, and what later versions may say
+                case "SUBSCRIBED":
+                    self.columns = next(iter(frame.columns.values()), self.columns)
+                case _:  # PONG, and what later versions may say
                     pass
 
     # -- objects --------------------------------------------------------------------------------------

@@ -38,6 +38,15 @@ class Status(msgspec.Struct):
     message: str = ""
 
 
+class Column(msgspec.Struct):
+    """A column of rows."""
+
+    name: str
+    type: str = "string"
+    description: str = ""
+    priority: int = 0
+
+
 class Frame(msgspec.Struct):
     """One event or control frame of /watch."""
 
@@ -50,11 +59,11 @@ class Frame(msgspec.Struct):
     state: str = ""
     staleSince: datetime | None = None  # noqa: N815
     upstreamAgeSeconds: float | None = None  # noqa: N815
-    row_metadata: Metadata | None = None  # of a row's object; not on the wire
+    columns: dict[str, list[Column]] = {}
 
     @property
     def metadata(self) -> Metadata:
-        return self.row_metadata or _head(self.object).metadata
+        return _head(self.object).metadata
 
     @property
     def ends_snapshot(self) -> bool:
@@ -68,16 +77,9 @@ class _Message(msgspec.Struct):
     events: list[msgspec.Raw] = []
 
 
-class Row(msgspec.Struct):
-    """A row of a Table and its object."""
-
-    object: msgspec.Raw
-
-
 _head = msgspec.json.Decoder(Head).decode
 _frame = msgspec.json.Decoder(Frame).decode
 _message = msgspec.json.Decoder(_Message).decode
-_row = msgspec.json.Decoder(Row).decode
 status_of = msgspec.json.Decoder(Status).decode
 
 
@@ -91,45 +93,3 @@ def frames_of(message: bytes | str) -> Iterator[Frame]:
             yield _frame(each)
     except msgspec.DecodeError as error:
         raise UnreachableError(f"what answers there does not speak as a mirror does: {error}") from None
-
-
-class Column(msgspec.Struct):
-    """A column of a Table. priority above 0: only where all are wanted."""
-
-    name: str
-    priority: int = 0
-
-
-class _Table(msgspec.Struct):
-    columnDefinitions: list[Column] | None = None  # noqa: N815
-    rows: list[msgspec.Raw] = []
-
-
-class _Kind(msgspec.Struct):
-    kind: str = ""
-
-
-class Tables:
-    """Frames of a Kubernetes watch that is told as Tables: the object of an event is its row."""
-
-    def __init__(self) -> None:
-        self.columns: list[Column] = []
-
-    def frames_of(self, message: bytes | str) -> Iterator[Frame]:
-        try:
-            event = _frame(message)
-            if _kind(event.object).kind != "Table":
-                yield event
-                return
-            table = _table(event.object)
-            if table.columnDefinitions:
-                self.columns = table.columnDefinitions
-            for row in table.rows:
-                metadata = _head(_row(row).object).metadata
-                yield Frame(event.type, row, resourceVersion=metadata.resourceVersion, row_metadata=metadata)
-        except msgspec.DecodeError as error:
-            raise UnreachableError(f"what answers there does not speak as a mirror does: {error}") from None
-
-
-_kind = msgspec.json.Decoder(_Kind).decode
-_table = msgspec.json.Decoder(_Table).decode

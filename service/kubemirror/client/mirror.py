@@ -15,18 +15,13 @@ from kubemirror.client.connection import Connection, NoWebSocketError, Transport
 from kubemirror.client.errors import MirrorError, RefusedError, UnreachableError
 from kubemirror.client.events import Bookmark, Event
 from kubemirror.client.following import Expired, Following
-from kubemirror.client.frames import Column, Tables
-from kubemirror.client.names import Resource, named, resources_of
+from kubemirror.client.frames import Column
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 # A mirror says something every 15 s; three times that is more than a hiccup.
 SILENCE_SECONDS = 45.0
-# Kubernetes' own watches are bookmarked once a minute only.
-QUIET_SECONDS = 85.0
-TABLES = "application/json;as=Table;v=v1;g=meta.k8s.io"
-DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
-As = Literal["object", "metadata", "key", "diff"]
+As = Literal["object", "metadata", "key", "diff", "row", "version"]
 Opened = AbstractAsyncContextManager[AsyncIterator[bytes]]
 
 
@@ -47,16 +42,15 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """A watch of rows: each event's ``object`` is ``{"cells": […], "object": …}``. columns: known once one came."""
+class Rows:
+    """A watch of rows: each event's ``object`` has ``cells``. columns: known once an event came."""
 
     events: AsyncGenerator[Event]
-    tables: Tables
-    namespaced: bool
+    following: Following
 
     @property
     def columns(self) -> Sequence[Column]:
-        return self.tables.columns
+        return self.following.columns
 
 
 OnLost = Callable[[Lost], None]
@@ -156,7 +150,10 @@ class Mirror:
         field_selector: str = "",
         resource_version: str = "",
         snapshot: bool = True,
+        q: str = "",
+        filter: str = "",  # noqa: A002 - its name on the wire
         as_: As = "object",
+        wide: bool = False,
         changes: Sequence[str] = (),
         latest: bool = False,
         on_lost: OnLost | None = None,
@@ -167,22 +164,58 @@ class Mirror:
         Where that is not possible, a Reset says so, and the difference to what was told before follows.
 
         resource_version: go on after this cursor instead. snapshot: whether to begin with what is there.
-        as_, changes, latest: as the parameters of /watch. on_lost: is told of each connection that ends.
+        q, filter, as_, wide, changes, latest: as the parameters of /watch.
+        on_lost: is told of each connection that ends.
 
         Raises UnreachableError if there is no mirror to begin with, and RefusedError once it refuses for good.
         """
+        following = Following(resource_version=resource_version, snapshot=snapshot)
         asked = {
             "resource": resource,
             "namespace": namespace,
             "name": name,
             "labelSelector": label_selector,
             "fieldSelector": field_selector,
+            "q": q,
+            "filter": filter,
             "as": as_ if as_ != "object" else "",
+            "wide": "true" if wide else "",
             "changes": ",".join(changes),
             "latest": "true" if latest else "",
         }
-        following = Following(resource_version=resource_version, snapshot=snapshot)
+        return self._watching(asked, following, on_lost)
 
+    def rows(
+        self,
+        resource: str,
+        *,
+        namespace: str = "",
+        name: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        q: str = "",
+        filter: str = "",  # noqa: A002 - its name on the wire
+        columns: str = "",
+        wide: bool = False,
+        on_lost: OnLost | None = None,
+    ) -> Rows:
+        """The same as rows with the cells that kubectl prints, or those of ``columns``."""
+        following = Following()
+        asked = {
+            "resource": resource,
+            "namespace": namespace,
+            "name": name,
+            "labelSelector": label_selector,
+            "fieldSelector": field_selector,
+            "q": q,
+            "filter": filter,
+            "as": "row",
+            "columns": columns,
+            "wide": "true" if wide else "",
+        }
+        return Rows(self._watching(asked, following, on_lost), following)
+
+    def _watching(self, asked: dict[str, str], following: Following, on_lost: OnLost | None) -> AsyncGenerator[Event]:
         def opening() -> Opened:
             # A snapshot of the very replica that finds the cursor too old is not older than what was told before.
             here = {"resourceVersion": following.cursor, "onExpired": "snapshot"}
@@ -191,45 +224,6 @@ class Mirror:
             return self._stream({**asked, **here})
 
         return self._follow(following, opening, on_lost)
-
-    async def table(
-        self,
-        resource: str,
-        *,
-        namespace: str = "",
-        name: str = "",
-        label_selector: str = "",
-        field_selector: str = "",
-        on_lost: OnLost | None = None,
-    ) -> Table:
-        """The same as rows with the cells that kubectl prints, over the Kubernetes path of ``resource``."""
-        found = await self._find(resource)
-        if name:
-            field_selector = ",".join(filter(None, [field_selector, f"metadata.name={name}"]))
-        asked = {
-            "watch": "true",
-            "allowWatchBookmarks": "true",
-            "labelSelector": label_selector,
-            "fieldSelector": field_selector,
-        }
-        tables = Tables()
-        following = Following(decode=tables.frames_of)
-
-        def opening() -> Opened:
-            here = {"resourceVersion": following.cursor}
-            if following.wants_snapshot:
-                here = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
-            return self._connection.lines(found.path(namespace), {**asked, **here}, TABLES, QUIET_SECONDS)
-
-        return Table(self._follow(following, opening, on_lost), tables, found.namespaced)
-
-    async def _find(self, resource: str) -> Resource:
-        for root in ("/api", "/apis"):
-            found = named(resource, resources_of(await self._connection.json(root, {}, accept=DISCOVERY)))
-            if found is not None:
-                return found
-        await self._connection.json(f"/resources/{resource}", {"output": "json", "limit": "1"})  # says what is near
-        raise MirrorError(f"{resource} has no path in this mirror's discovery")
 
     async def _follow(
         self, following: Following, opening: Callable[[], Opened], on_lost: OnLost | None

@@ -8,6 +8,8 @@ import orjson
 import structlog
 
 from kubemirror.access.authorizer import Deny, ResourceAttributes
+from kubemirror.access.impersonation import Impersonating
+from kubemirror.access.presented import Presented
 from kubemirror.demo.broken import Application, broken
 from kubemirror.demo.cluster import JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, Cluster
 from kubemirror.demo.control import control
@@ -58,6 +60,7 @@ class _Api:
         self._cluster = cluster
         self._faults = faults
         self._users = faults.users
+        self._authenticator = Impersonating(faults.users, faults.users)
         self._upstream = ClusterUpstream(cluster, faults.users)
         self._present = self._reads(cluster.catalog)
         self._past: tuple[Catalog, Application] | None = None
@@ -106,7 +109,7 @@ class _Api:
         context = Context(
             catalog=catalog,
             authorizer=self._users,
-            authenticator=self._users,
+            authenticator=self._authenticator,
             upstream=self._upstream,
             settings=Settings.model_construct(),
             clock=self._cluster.clock,
@@ -135,8 +138,7 @@ class _Api:
     # -- writing ----------------------------------------------------------------------------------------
 
     async def _write(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
-        headers = dict(scope["headers"])
-        caller = await self._users.authenticate(headers, None)
+        caller = await self._authenticator.authenticate(Presented(scope["headers"]))
         request = await read_request(scope, receive, caller)
         path = request.path
         if not isinstance(path, ResourcePath):

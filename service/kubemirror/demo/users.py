@@ -12,14 +12,19 @@ from kubemirror.access.authorizer import (
     ANONYMOUS,
     Allow,
     Caller,
+    Candidates,
     Decision,
     Deny,
     PathAttributes,
     ResourceAttributes,
 )
+from kubemirror.access.presented import Presented
 from kubemirror.errors import UnauthenticatedError
 
 _READ = frozenset({"get", "list", "watch"})
+# What the roles system:public-info-viewer and system:discovery grant.
+_PUBLIC = frozenset({"/healthz", "/livez", "/readyz", "/version", "/version/"})
+_DISCOVERY = ("/api", "/openapi", "/version")
 _ANYONE_GROUPS = ("selfsubjectaccessreviews", "selfsubjectreviews")
 
 
@@ -43,16 +48,17 @@ class Users:
 
     tokens: what is accepted now; replace it to rotate. anonymous: whether requests without credentials may do
     everything (else nothing but discovery). forbidden: resources refused to all but system:masters, as if a role had
-    been cut.
+    been cut. namespaces: what groups may read beside, by group.
     """
 
     tokens: dict[str, Caller] = field(default_factory=lambda: dict(TOKENS))
     anonymous: bool = True
     forbidden: set[str] = field(default_factory=set)
+    namespaces: dict[str, set[str]] = field(default_factory=lambda: {"shop-readers": {"shop"}})
 
-    async def authenticate(self, headers: Mapping[bytes, bytes], peer: tuple[str, int] | None) -> Caller:
+    async def authenticate(self, presented: Presented) -> Caller:
         """By bearer token; anything else is anonymous, as upstream has it."""
-        return self.caller(headers.get(b"authorization", b"").decode("latin-1"))
+        return self.caller(presented.get(b"authorization").decode("latin-1"))
 
     def caller(self, authorization: str) -> Caller:
         """Raises UnauthenticatedError for a token that is not accepted."""
@@ -65,7 +71,12 @@ class Users:
         return self.tokens[token]
 
     async def authorize(
-        self, caller: Caller, attributes: ResourceAttributes | PathAttributes, *, partial: bool = False
+        self,
+        caller: Caller,
+        attributes: ResourceAttributes | PathAttributes,
+        *,
+        partial: Candidates | None = None,
+        held: Decision | None = None,
     ) -> Decision:
         return self.decide(caller, attributes)
 
@@ -74,7 +85,10 @@ class Users:
         groups = set(caller.groups)
         everything = "system:masters" in groups or (self.anonymous and caller.user == ANONYMOUS.user)
         if isinstance(attributes, PathAttributes):
-            return Allow() if everything or attributes.verb in ("get", "head") else Deny("")
+            reads = attributes.verb in ("get", "head")
+            known = "system:authenticated" in groups and attributes.path.startswith(_DISCOVERY)
+            allowed = attributes.path in _PUBLIC or known or groups & {"readers", "mirrors"}
+            return Allow() if everything or (reads and allowed) else Deny("")
         name = f"{attributes.resource}.{attributes.group}" if attributes.group else attributes.resource
         if name in self.forbidden and "system:masters" not in groups:
             return Deny("")
@@ -87,6 +101,6 @@ class Users:
         if attributes.verb in _READ:
             if groups & {"readers", "mirrors"}:
                 return Allow()
-            if "shop-readers" in groups and attributes.namespace == "shop":
+            if any(attributes.namespace in self.namespaces.get(group, ()) for group in groups):
                 return Allow()
         return Deny("")

@@ -20,9 +20,9 @@ from typing import Any, Protocol
 import structlog
 
 from kubemirror.errors import ConfigError
+from kubemirror.flight import Flights
 from kubemirror.kube.credential_files import CredentialFile
 from kubemirror.kube.exec_plugin import API_VERSIONS, LIMIT_SECONDS, ExecConfig, ExecCredential, ExecPlugin
-from kubemirror.kube.flight import Flights
 from kubemirror.kube.kubeconfig import Cluster, Target, User
 from kubemirror.kube.tls import make_context
 from kubemirror.kube.transport import TransportError

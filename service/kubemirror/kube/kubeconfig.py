@@ -119,6 +119,12 @@ def find_target(
     )
 
 
+def is_pod(env: Mapping[str, str], service_account: Path = SERVICE_ACCOUNT) -> bool:
+    """Whether this is a pod with a service account, whose own cluster is the default one."""
+    told = env.get("KUBERNETES_SERVICE_HOST") and env.get("KUBERNETES_SERVICE_PORT")
+    return bool(told) and _exists(service_account / "token")
+
+
 def _expand(path: Path) -> Path:
     """``~`` replaced, where this user has a home (a container's random user has none)."""
     try:
@@ -138,7 +144,7 @@ def _exists(path: Path) -> bool:
 def _in_cluster(env: Mapping[str, str], account: Path) -> Target | None:
     """The pod's own cluster; None when this is not a pod with a service account."""
     token = account / "token"
-    if not env.get("KUBERNETES_SERVICE_HOST") or not env.get("KUBERNETES_SERVICE_PORT") or not _exists(token):
+    if not is_pod(env, account):
         return None
     parts = loaders()
     configuration = parts.configuration()

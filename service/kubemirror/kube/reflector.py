@@ -56,8 +56,9 @@ from kubemirror.kube.wire import (
 )
 from kubemirror.state.catalog import Resource
 from kubemirror.state.events import Columns, Event, Phase, PhaseChange
+from kubemirror.state.masking import redaction_of
 from kubemirror.state.objects import Ingest
-from kubemirror.state.redact import CUT, Cut, Redaction
+from kubemirror.state.redact import CUT, Redaction, without_last_applied
 from kubemirror.state.store import Writer
 
 if TYPE_CHECKING:
@@ -119,9 +120,7 @@ class ReflectorOptions:
             page_size=settings.page_size,
             max_object_bytes=settings.max_object_bytes,
             paged_start=True,
-            redaction=Cut(
-                keep_managed_fields=settings.keep_managed_fields, keep_last_applied=settings.keep_last_applied
-            ),
+            redaction=redaction_of(settings),
         )
 
 
@@ -179,7 +178,9 @@ class Reflector:
             api_version=resource.api_version,
             kind=resource.kind,
             # A Secret's last-applied annotation holds its data: no setting keeps that.
-            redaction=CUT if resource.metadata_only else self.options.redaction,
+            redaction=without_last_applied(self.options.redaction)
+            if resource.metadata_only
+            else self.options.redaction,
             replace_type=resource.metadata_only,
         )
         self._watcher = Watcher(

@@ -1,9 +1,9 @@
 """The few things others may ask of the API server, with what keeps them few: caches, single flight, bounds.
 
 Documents (/version, /openapi/...) are kept by path and form, asked again with their ETag after a while, and
-served as they were when the API server cannot be asked. Reviews are kept for seconds, by the hash of what was
-asked. The current resourceVersion is never kept, but those who ask at the same time share one answer that is
-not older than any of their questions.
+served as they were when the API server cannot be asked. Reviews are only passed on, so many at a time: access/ knows
+how long their answers hold. The current resourceVersion is never kept, but those who ask at the same time share one
+answer that is not older than any of their questions.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from kubemirror.errors import UnauthenticatedError, UpstreamUnavailableError
-from kubemirror.kube.flight import Flights
+from kubemirror.errors import ReviewRefusedError, UnauthenticatedError, UpstreamUnavailableError
+from kubemirror.flight import Flights
 from kubemirror.kube.transport import Response, Transport, TransportError
 from kubemirror.kube.wire import WireError, identities
 from kubemirror.state.catalog import Resource
@@ -41,10 +41,8 @@ DOCUMENT_BYTES = 64 * 1024 * 1024
 DOCUMENT_REQUESTS = 4
 # The API server's own limit for a request is 60 s; a merged OpenAPI document takes it seconds.
 DOCUMENT_SECONDS = 30.0
-# Access reviews hold as long as in Kubernetes' own delegated authorisation: 10 s, a refusal half of that.
-ALLOWED_SECONDS = 10.0
-REFUSED_SECONDS = 5.0
-REVIEWS = 4096
+# At most so many reviews are asked for at a time; the others wait, within the same limit.
+REVIEW_REQUESTS = 32
 REVIEW_SECONDS = 10.0
 REVIEW_BYTES = 1024 * 1024
 CURRENT_SECONDS = 10.0
@@ -81,15 +79,14 @@ class ApiServer:
         self._document_bytes = 0
         self._document_slots = asyncio.Semaphore(DOCUMENT_REQUESTS)
         self._fetching = Flights[Document]("fetch document", ended=_ended)
-        self._reviews: OrderedDict[bytes, tuple[float, dict[str, Any]]] = OrderedDict()
-        self._reviewing = Flights[dict[str, Any]]("access review", ended=_ended)
+        self._review_slots = asyncio.Semaphore(REVIEW_REQUESTS)
         self._asking = Flights[int]("current resourceVersion", ended=_ended)
         self._summing = Flights[int]("digest", ended=_ended)
         self._refreshing = Flights[list[str]]("refresh", ended=_ended)
 
     async def close(self) -> None:
         """End what is under way."""
-        for flights in (self._fetching, self._reviewing, self._asking, self._summing, self._refreshing):
+        for flights in (self._fetching, self._asking, self._summing, self._refreshing):
             await flights.close()
 
     # -- Documents ----------------------------------------------------------------------------------
@@ -156,45 +153,35 @@ class ApiServer:
     # -- Reviews ------------------------------------------------------------------------------------
 
     async def create(self, group: str, kind: str, spec: dict[str, Any], *, token: str | None = None) -> dict[str, Any]:
-        """As Reviews.create. Raises UpstreamUnavailableError, and UnauthenticatedError when ``token`` is refused."""
-        if token is not None and not (token and all("!" <= character <= "~" for character in token)):
-            raise UnauthenticatedError("the bearer token is not one line of printable text")
-        asked = msgspec.json.encode((group, kind, spec, token), order="deterministic")
-        key = hashlib.sha256(asked).digest()
-        kept = self._reviews.get(key)
-        if kept is not None:
-            if self._clock() < kept[0]:
-                return kept[1]
-            del self._reviews[key]
-        return await self._reviewing.join(key, lambda: self._create(key, group, kind, spec, token))
+        """As Reviews.create. Raises UpstreamUnavailableError (ReviewRefusedError is one) within REVIEW_SECONDS.
 
-    async def _create(
-        self, key: bytes, group: str, kind: str, spec: dict[str, Any], token: str | None
-    ) -> dict[str, Any]:
-        path = f"/apis/{group}/v1/{kind.lower()}s"
-        metadata: dict[str, str] = {}
-        if kind == "LocalSubjectAccessReview":
-            namespace = str(spec["resourceAttributes"]["namespace"])
-            path = f"/apis/{group}/v1/namespaces/{namespace}/{kind.lower()}s"
-            metadata["namespace"] = namespace
-        body = msgspec.json.encode({"apiVersion": f"{group}/v1", "kind": kind, "metadata": metadata, "spec": spec})
+        UnauthenticatedError when ``token`` is refused.
+        """
+        if token is not None and not printable(token):
+            raise UnauthenticatedError("the bearer token is not one line of printable text")
+        try:
+            async with asyncio.timeout(REVIEW_SECONDS):
+                async with self._review_slots:
+                    return await self._create(group, kind, spec, token)
+        except TimeoutError:
+            raise UpstreamUnavailableError(f"no {kind} could be had within {REVIEW_SECONDS:g} s") from None
+
+    async def _create(self, group: str, kind: str, spec: dict[str, Any], token: str | None) -> dict[str, Any]:
+        body = msgspec.json.encode({"apiVersion": f"{group}/v1", "kind": kind, "metadata": {}, "spec": spec})
         headers = {"accept": "application/json", "content-type": "application/json"}
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
+        path = f"/apis/{group}/v1/{kind.lower()}s"
         answer = await self._ask("POST", path, headers=headers, body=body, seconds=REVIEW_SECONDS, limit=REVIEW_BYTES)
         if token is not None and answer.status == 401:
             raise UnauthenticatedError("the API server refused the bearer token")
+        if answer.status == 403:
+            raise ReviewRefusedError(f"the API server refused a {kind}: {_message(answer)}")
         if answer.status not in {200, 201}:
             raise UpstreamUnavailableError(f"the API server refused a {kind}: {_message(answer)}")
-        decoded = _decode(answer, kind)
-        status = decoded.get("status")
+        status = _decode(answer, kind).get("status")
         if not isinstance(status, dict):
             raise UpstreamUnavailableError(f"the API server answered a {kind} without a status")
-        if not status.get("evaluationError") and not status.get("error"):
-            agreed = status.get("allowed", status.get("authenticated", True))
-            self._reviews[key] = (self._clock() + (ALLOWED_SECONDS if agreed else REFUSED_SECONDS), status)
-            while len(self._reviews) > REVIEWS:
-                self._reviews.popitem(last=False)
         return status
 
     # -- Current resourceVersion and refresh --------------------------------------------------------
@@ -293,6 +280,11 @@ class ApiServer:
         except TimeoutError:
             raise UpstreamUnavailableError(f"the API server took longer than {seconds:g} s for {path}") from None
         return _Answer(response.status, response.headers, b"".join(chunks))
+
+
+def printable(token: str) -> bool:
+    """Whether a header can hold it."""
+    return bool(token) and all("!" <= character <= "~" for character in token)
 
 
 def _ended() -> UpstreamUnavailableError:

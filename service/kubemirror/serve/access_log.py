@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import structlog
 
+from kubemirror.serve.paths import scrubbed
+
 log = structlog.get_logger("kubemirror.access")
 
 
@@ -17,7 +19,7 @@ def told(peer: tuple[str, int] | None, method: str, target: str, status: int, se
         "request",
         peer=peer[0] if peer else "",
         method=method,
-        target=target,
+        target=scrubbed(target),
         status=status,
         seconds=round(seconds, 6),
         lane=lane,

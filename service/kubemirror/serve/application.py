@@ -11,11 +11,11 @@ Errors of every part come out in one form (rendering.py), and every request is c
 from __future__ import annotations
 
 import asyncio
-import re
 import time
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -23,7 +23,11 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
-from kubemirror.errors import KubemirrorError
+from kubemirror.access.audit import Asking, asking
+from kubemirror.access.authorizer import ANONYMOUS
+from kubemirror.access.presented import Presented
+from kubemirror.access.reviewed import SIGN_IN, open_to_all
+from kubemirror.errors import KubemirrorError, UnauthenticatedError
 from kubemirror.serve import (
     access_log,
     contract,
@@ -32,6 +36,7 @@ from kubemirror.serve import (
     overview,
     refresh,
     resources,
+    sign_in,
     static,
     status_page,
     versions,
@@ -42,18 +47,21 @@ from kubemirror.serve.asked import Asked, asked_of, client_of
 from kubemirror.serve.context import Context
 from kubemirror.serve.cors import cors_headers, preflight
 from kubemirror.serve.embed import PREFIX, origins_of, problem_with
+from kubemirror.serve.granted import within, without_identity
+from kubemirror.serve.guards import Guards
+from kubemirror.serve.kubernetes import websocket
 from kubemirror.serve.kubernetes.app import kubernetes_app
 from kubemirror.serve.page_policy import page_headers
+from kubemirror.serve.paths import without_embed
 from kubemirror.serve.problems import problem_of, unknown_path
 from kubemirror.serve.rendering import SECURITY, render_error, said_of, send_status
 from kubemirror.serve.sending import Headers, send_answer, send_body
 from kubemirror.serve.serving import Serving
-from kubemirror.serve.status import StatusError, bad_request, forbidden
+from kubemirror.serve.status import StatusError, bad_request
 from kubemirror.serve.variant import visible
 from kubemirror.serve.zipped import zipping
 
 _KUBERNETES = ("api", "apis", "openapi", "version")
-_LOOPBACK_HOSTS = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
 
 VERSION = version("kubemirror")
 
@@ -72,7 +80,7 @@ class Application:
         self._settings = serving.context.settings
         self._kubernetes = kubernetes_app(serving.context)
         self._site = site(serving)
-        self._loopback = self._settings.on_loopback
+        self._guards = Guards(serving.context)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
@@ -86,11 +94,13 @@ class Application:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         client = client_of(scope, self._settings)  # decides whether a stream opens, and never what an answer says
+        site_ = _site_of(scope)
         if scope["method"] in ("GET", "HEAD"):
             scope = {**scope, "headers": visible(scope["headers"])}
         asked = asked_of(scope, self._settings)
-        asked.client = client
+        asked.client, asked.site = client, site_
         scope = _rebased(scope, asked)
+        noting = asking.set(_asking(asked, scope, "http"))
         keep = scope.get("extensions", {}).get("kubemirror.keep")  # the fast lane's, where there is one
         code, stream = 500, False
         sent = _Sent()
@@ -104,14 +114,14 @@ class Application:
                 code = message["status"]
                 names = {name for name, _ in message["headers"]}
                 stream = code == 200 and b"content-length" not in names
-                if ours(asked):
-                    message = {**message, "headers": [*message["headers"], *self._added(asked, message["headers"])]}
+                message = {**message, "headers": [*message["headers"], *self._added(asked, message["headers"])]}
                 sent.headers = message["headers"]
             await send(message)
 
         try:
             await self._dispatch(asked, scope, receive, zipping(asked, noted))
         finally:
+            asking.reset(noting)
             route = asked.route or _route_of(scope, asked)
             taken = time.perf_counter() - started
             self.serving.traffic.answered(route, _method(asked.method), code, None if stream else taken)
@@ -125,26 +135,38 @@ class Application:
         """What every answer of ours says, every page, and what a page of another origin may read."""
         names = {name for name, _ in headers}
         added = [header for header in SECURITY if header[0] not in names]
+        if not ours(asked):
+            return added
         added += cors_headers(asked, self._settings.allow_origin)
         if any(name == b"content-type" and value.startswith(b"text/html") for name, value in headers):
             added += page_headers(self._settings.frame_ancestors if asked.embedded is not None else ("self",))
         return added
 
     async def _dispatch(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
+        here = ours(asked)
+        stream = asked.path == watch.ROUTE if here else is_watch(asked)
         try:
-            self._check_host(asked)
-            if (allowed := preflight(asked, self._settings.allow_origin)) is not None and ours(asked):
+            self._guards.check(asked, scope["raw_path"], ours=here, stream=stream)
+            if here and (allowed := preflight(asked, self._settings.allow_origin)) is not None:
                 await send_body(send, 204, allowed, b"")  # browsers ask without credentials
                 return
             if asked.embedded is not None:
                 origins = origins_of(self._settings.frame_ancestors, asked.origin)
-                if (problem := problem_with(asked.embedded, origins)) is not None:
-                    raise problem
-            asked.caller = await self._authenticated(scope, asked)
+                if (frame_problem := problem_with(asked.embedded, origins)) is not None:
+                    raise frame_problem
+            scope = await self._identified(asked, scope, scope["headers"])
+            turn = nullcontext() if stream else self.serving.seats.turn(asked)
         except KubemirrorError as error:
-            headers, body = render_error(problem_of(error), asked, self.serving.pages)
-            await send_body(send, problem_of(error).code, headers, body)
+            problem = problem_of(error)
+            if not asked.embed:
+                problem = sign_in.instead(problem, asked, self._context)
+            headers, body = render_error(problem, asked, self.serving.pages)
+            await send_body(send, problem.code, headers, body)
             return
+        with turn:
+            await self._answer(asked, scope, receive, send)
+
+    async def _answer(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
         if not ours(asked):
             await self._kubernetes_http(asked, scope, receive, send)
             return
@@ -161,7 +183,7 @@ class Application:
             await self._kubernetes(scope, receive, send)
             return
         try:
-            seat = self.serving.seats.take(asked.client, _route_of(scope, asked), "kubernetes")
+            seat = self.serving.seats.take(asked.client, _route_of(scope, asked), "kubernetes", asked.caller)
         except StatusError as error:
             await send_body(send, error.code, [(b"content-type", b"application/json"), *error.headers], error.body)
             return
@@ -169,9 +191,6 @@ class Application:
             await self._kubernetes(scope, receive, send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._settings.access_log:
-            await self._upgrade(scope, receive, send)
-            return
         started = time.perf_counter()
         code = 500
 
@@ -182,31 +201,36 @@ class Application:
                     code = 101
                 case "websocket.http.response.start":
                     code = message["status"]
+                    names = {name for name, _ in message["headers"]}
+                    missing = [header for header in SECURITY if header[0] not in names]
+                    message = {**message, "headers": [*message["headers"], *missing]}
             await send(message)
 
-        try:
-            await self._upgrade(scope, receive, noted)
-        finally:
-            peer = asked_of(scope, self._settings).peer
-            access_log.told(peer, "GET", _target(scope), code, time.perf_counter() - started, lane="websocket")
-
-    async def _upgrade(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = asked_of(scope, self._settings)
-        asked.client = client_of(scope, self._settings)
+        asked.client, asked.site = client_of(scope, self._settings), _site_of(scope)
         scope = _rebased(scope, asked)
+        noting = asking.set(_asking(asked, scope, "websocket"))
         try:
-            self._check_host(asked)
-            problem = watch_socket.origin_problem(asked, self._settings.allow_origin)
-            if problem is not None:
-                raise problem
-            asked.caller = await self._authenticated(scope, asked)
+            await self._upgrade(asked, scope, receive, noted)
+        finally:
+            asking.reset(noting)
+            if self._settings.access_log:
+                taken = time.perf_counter() - started
+                access_log.told(asked.peer, "GET", _target(scope), code, taken, lane="websocket")
+
+    async def _upgrade(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            ours = _first_segment(asked.path) not in _KUBERNETES
+            self._guards.check(asked, scope["raw_path"], ours=ours, stream=True)
+            scope = await self._identified(asked, scope, websocket.with_bearer_token(scope))
         except KubemirrorError as error:
             await receive()
             await send_status(problem_of(error), asked, scope, send)
             return
         if _first_segment(asked.path) in _KUBERNETES:
             try:
-                seat = self.serving.seats.take(asked.client, _route_of(scope, asked), "kubernetes-websocket")
+                route = _route_of(scope, asked)
+                seat = self.serving.seats.take(asked.client, route, "kubernetes-websocket", asked.caller)
             except StatusError as error:
                 await receive()
                 await send_status(error, asked, scope, send)
@@ -220,22 +244,63 @@ class Application:
             problem = StatusError(404, "NotFound", f"there is no WebSocket at {asked.path}: it is at /watch")
             await send_status(problem, asked, scope, send)
 
-    async def _authenticated(self, scope: Scope, asked: Asked) -> Any:
-        return await self._context.authenticator.authenticate(dict(scope["headers"]), asked.peer)
+    async def _identified(self, asked: Asked, scope: Scope, headers: Sequence[tuple[bytes, bytes]]) -> Scope:
+        """Find out who asks; the scope as handlers may see it: without the embed token, and within what it opens.
 
-    def _check_host(self, asked: Asked) -> None:
-        """A loopback bind answers to its own names only: DNS rebinding makes any page's name point here.
-
-        Probes name the address they were told, so health paths answer to any.
+        headers: with the token of an upgrade in its usual place.
         """
-        if not self._loopback or asked.path in health.PATHS:
+        asked.embed, query = without_embed(asked.query)
+        try:
+            if not asked.embed:
+                await self._authenticate(asked, headers)
+                return scope
+            self._take_embed(asked, query)
+        except UnauthenticatedError as error:
+            self._context.audit.unauthenticated(str(error))
+            raise
+        return {**scope, "query_string": asked.query.encode("latin-1"), "headers": without_identity(scope["headers"])}
+
+    def _take_embed(self, asked: Asked, query: str) -> None:
+        grants = self._context.grants
+        if grants is None:
+            raise UnauthenticatedError("embed tokens are not taken here: --embed-key-file says with which key")
+        if any(name.startswith("impersonate-") for name in asked.headers):
+            raise bad_request("an embed token speaks for one user: it goes with no impersonation")
+        asked.caller = grants.caller(asked.embed, asyncio.get_running_loop().time())
+        asked.query = within(asked.caller.grant, asked.path, query)
+
+    async def _authenticate(self, asked: Asked, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Find out who asks. Health is told to anyone, whatever they come with and whoever can be asked about it."""
+        if open_to_all(asked.path) and asked.path != SIGN_IN:
             return
-        host = asked.headers.get("host", "")
-        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-        own = (self._settings.host, *self._settings.allow_host)
-        if not _LOOPBACK_HOSTS.fullmatch(host) and host not in own and name not in own:
-            shown = host[:100]
-            raise forbidden(f'Host "{shown}" is not answered on a loopback bind: allow it with --allow-host {shown}')
+        presented = Presented(headers, asked.peer, asked.certificate, secure=asked.scheme == "https")
+        try:
+            asked.caller = await self._context.authenticator.authenticate(presented)
+            signs_in = self._context.sign_in is not None and not presented.bearer_token
+            asked.session = signs_in and asked.caller.user != ANONYMOUS.user
+        except KubemirrorError as error:
+            if asked.path == SIGN_IN:
+                return  # whoever signs in need not be anyone yet
+            if _first_segment(asked.path) not in _KUBERNETES:
+                raise
+            asked.refused = error  # said there, in upstream's form
+            if isinstance(error, UnauthenticatedError):
+                self._context.audit.unauthenticated(str(error))
+
+
+def _site_of(scope: Scope) -> str:
+    """Sec-Fetch-Site, of what is no navigation: whoever is led here by a link reads a page, and is no page's script."""
+    told = {name: value for name, value in scope["headers"] if name.startswith(b"sec-fetch-")}
+    return "" if told.get(b"sec-fetch-mode") == b"navigate" else told.get(b"sec-fetch-site", b"").decode("latin-1")
+
+
+def _asking(asked: Asked, scope: Scope, transport: str) -> Asking:
+    sent = scope.get("extensions", {}).get("kubemirror.sent")
+    client = asked.client or (asked.peer[0] if asked.peer else "")
+    facts = Asking(client=client, transport=transport, method=asked.method, path=asked.path)
+    if sent is not None:
+        facts.sent = sent
+    return facts
 
 
 def _target(scope: Scope) -> str:
@@ -264,7 +329,19 @@ def site(serving: Serving) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for room in (versions, watch, resources, overview, health, status_page, refresh, metrics, contract, static):
+    for room in (
+        versions,
+        watch,
+        resources,
+        overview,
+        health,
+        status_page,
+        refresh,
+        metrics,
+        contract,
+        sign_in,
+        static,
+    ):
         app.include_router(room.routes(serving))
 
     async def own(request: Request, error: Exception) -> Response:
@@ -292,7 +369,9 @@ def site(serving: Serving) -> FastAPI:
         return _error(StatusError(500, "InternalError", "an error of the mirror's own: its log tells more"), request)
 
     def _error(problem: StatusError, request: Request) -> Response:
-        headers, body = render_error(problem, request.scope["kubemirror.asked"], serving.pages)
+        asked = request.scope["kubemirror.asked"]
+        problem = sign_in.instead(problem, asked, serving.context)
+        headers, body = render_error(problem, asked, serving.pages)
         response = Response(body, status_code=problem.code)
         response.raw_headers = [(b"content-length", b"%d" % len(body)), *headers]
         return response

@@ -15,6 +15,8 @@ from typing import Any
 from urllib.parse import quote
 
 from kubemirror.access.authorizer import ANONYMOUS, Caller
+from kubemirror.access.client_certificate import ClientCertificate
+from kubemirror.errors import KubemirrorError
 from kubemirror.serve.answers import Validity
 from kubemirror.serve.embed import PREFIX, Embed, is_embedded, options_of
 from kubemirror.serve.variant import TERMINALS, trusted
@@ -37,7 +39,12 @@ class Asked:
     headers: Mapping[str, str]
     peer: tuple[str, int] | None
     client: str = ""  # address for limits (see client_of)
+    certificate: ClientCertificate | None = None  # verified, of the connection
+    site: str = ""  # Sec-Fetch-Site: decides whether a stream opens, and never what an answer says
+    embed: str = ""  # the embed token that it came with; ``query`` is without it
     caller: Caller = ANONYMOUS
+    refused: KubemirrorError | None = None  # why nobody is known to ask, where the API server's own paths say so
+    session: bool = False  # who asks has signed in with a browser: pages show as whom
     route: str = ""  # template of the route that answered; for metrics
     validity: Validity | None = None  # of the answer, where it may be given again as it is
     embedded: Embed | None = None  # of a page in a frame; ``path`` and ``query`` are those of the page
@@ -69,9 +76,18 @@ class Asked:
     @property
     def variant(self) -> Hashable:
         """Everything a finished answer of our own routes depends on, once the caller is known (see variant.py)."""
-        caller = self.caller
-        identity = (caller.user, caller.uid, caller.groups, tuple(sorted(caller.extra.items())))
-        return (self.path, self.query, self.accept, self.terminal, self.base, self.origin, self.embedded, identity)
+        return (
+            self.path,
+            self.query,
+            self.accept,
+            self.terminal,
+            self.base,
+            self.origin,
+            self.session,
+            self.embed,
+            self.embedded,
+            self.caller.identity,
+        )
 
 
 def asked_of(scope: Mapping[str, Any], settings: Settings) -> Asked:
@@ -108,6 +124,7 @@ def asked_of(scope: Mapping[str, Any], settings: Settings) -> Asked:
         host=host,
         headers=headers,
         peer=peer,
+        certificate=scope.get("extensions", {}).get("kubemirror.client_certificate"),
         embedded=embedded,
     )
 
@@ -128,10 +145,26 @@ def client_of(scope: Mapping[str, Any], settings: Settings) -> str:
             named = each
             if not trusted((each, 0), settings.trusted_proxies):
                 break
+    return _counted(named) if _is_address(named) else peer[0]  # a proxy wrote what is none: all behind it are one
+
+
+def counted_address(peer: tuple[str, int] | None, settings: Settings) -> str:
+    """The address that a connection itself is counted under; "" for a trusted proxy's and our own, which many share."""
+    return "" if peer is None or trusted(peer, settings.trusted_proxies) else _counted(peer[0])
+
+
+def _is_address(text: str) -> bool:
     try:
-        address = ip_address(named)
-    except ValueError:  # a proxy wrote what is no address: all behind it are one
-        return peer[0]
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _counted(named: str) -> str:
+    if not _is_address(named):  # a local socket's
+        return ""
+    address = ip_address(named)
     if address.is_loopback:
         return ""
     return str(address) if address.version == 4 else str(ip_network((address, 64), strict=False))

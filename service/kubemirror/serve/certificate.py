@@ -33,14 +33,17 @@ log = structlog.get_logger()
 class Certificate:
     """What is shown now, and where it comes from: two files, or memory (``files`` is None)."""
 
-    def __init__(self, pair: Pair, files: tuple[Path, Path] | None = None) -> None:
-        """Raises ValueError where the pair cannot be loaded."""
+    def __init__(self, pair: Pair, files: tuple[Path, Path] | None = None, *, client_ca: Path | None = None) -> None:
+        """client_ca: issuers of the certificates that clients may show. Raises ValueError for what cannot be loaded."""
         self.files = files
+        self.client_ca = client_ca
         self.loads: Counter[str] = Counter(loaded=0, refused=0)
         self.refused: str | None = None  # why what the files hold now is not what is shown
         self._seen: Pair | None = None  # what the files held when they were looked at last
         self.context = _context()  # the one that listens
         self.context.sni_callback = self._hand_on
+        if client_ca is not None:
+            self.context.verify_mode = ssl.CERT_OPTIONAL  # a connection keeps the mode it began with
         self._take(pair)
 
     async def run(self, *, look_seconds: float = LOOK_SECONDS) -> None:
@@ -55,7 +58,7 @@ class Certificate:
         assert self.files is not None  # noqa: S101 - run() has asked
         try:
             pair = await asyncio.to_thread(read_pair, *self.files)
-            if pair == self._seen:
+            if pair == self._seen and await asyncio.to_thread(self._issuers) == self._seen_issuers:
                 return
             self._take(pair)
         except (OSError, ValueError) as error:
@@ -80,11 +83,22 @@ class Certificate:
             if error.reason == "KEY_VALUES_MISMATCH":
                 raise ValueError("the certificate and the key do not belong together") from None
             raise ValueError("the certificate or the key is not PEM") from None
+        issuers = self._issuers()
+        if issuers:
+            try:
+                current.load_verify_locations(cadata=issuers.decode("ascii", "replace"))
+            except ssl.SSLError:
+                raise ValueError(f"{self.client_ca} holds no certificate") from None
+            current.verify_mode = ssl.CERT_OPTIONAL  # who shows none is asked for a token
+        self._seen_issuers = issuers
         self._describe(pair.chain)
         self._current = current
         self._seen = pair
         self.refused = None
         self.loads["loaded"] += 1
+
+    def _issuers(self) -> bytes:
+        return self.client_ca.read_bytes() if self.client_ca is not None else b""
 
     def _describe(self, chain: bytes) -> None:
         from cryptography import x509  # here: 11 MB that a mirror without TLS never needs
@@ -104,17 +118,19 @@ def certificate_of(settings: Settings) -> Certificate | None:
     certificate, key = settings.tls_cert, settings.tls_key
     if (certificate is None) is not (key is None):
         raise ConfigError("--tls-cert and --tls-key go together: give both or none")
+    if settings.client_ca is not None and certificate is None and not settings.tls_self_signed:
+        raise ConfigError("--client-ca: clients show certificates over TLS only: give --tls-cert and --tls-key")
     if settings.tls_self_signed:
         from kubemirror.serve import self_signed  # as above
 
         names = self_signed.names_of(settings.host, settings.allow_host)
         if certificate is None or key is None:
-            return Certificate(self_signed.make(names))
+            return Certificate(self_signed.make(names), client_ca=settings.client_ca)
         self_signed.keep(certificate, key, names)
     if certificate is None or key is None:
         return None
     try:
-        return Certificate(read_pair(certificate, key), (certificate, key))
+        return Certificate(read_pair(certificate, key), (certificate, key), client_ca=settings.client_ca)
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot serve TLS with {certificate} and {key}: {error}") from None
 

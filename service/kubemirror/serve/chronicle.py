@@ -48,7 +48,7 @@ class Chronicle:
                 del self._followed[place]
         for place, reader in wanted.items():
             if place not in self._followed:
-                self._followed[place] = (reader, self.history.follow(place[0], reader))
+                self._followed[place] = (reader, self.history.follow(place[0], reader, place[1]))
 
     def last_change_cell(self, resource: Resource) -> Callable[[Object, float], Ticking | None]:
         """Cells of the column Last Change: ``image 2m ago``; None where nothing is remembered."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from kubemirror.access.audit import Audit
 from kubemirror.access.authorizer import Authenticator, Authorizer
+from kubemirror.access.grants import Grants
+from kubemirror.access.modes import SignIn
 from kubemirror.serve.certificate import Certificate
 from kubemirror.serve.lag import LoopLag
 from kubemirror.settings import Settings
@@ -51,7 +55,8 @@ class Context:
 
     clock: the stores' clock (monotonic seconds). wall: seconds since 1970.
     authoritative: the stores are the cluster itself (the demo's), so no answer is called a mirror's.
-    certificate: what readers are shown; None in plaintext.
+    certificate: what readers are shown; None in plaintext. sign_in: None where nobody can. grants: reads embed tokens;
+        None where none are taken.
     """
 
     catalog: Catalog
@@ -63,5 +68,8 @@ class Context:
     wall: Callable[[], float]
     authoritative: bool = False
     certificate: Certificate | None = None
+    audit: Audit = field(default_factory=lambda: Audit(None, wall=time.time))
+    grants: Grants | None = None
+    sign_in: SignIn | None = None
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
     lag: LoopLag = field(default_factory=LoopLag)

@@ -17,6 +17,9 @@ from kubemirror.serve.sending import Headers, send_answer
 from kubemirror.serve.serving import Serving
 from kubemirror.state.events import Phase
 
+# Namespaces that the reader may not see may hold more. How much is not told: it would tell whether something is there.
+OMITTED = (b"kubemirror-omitted", b"namespaces")
+
 
 class Finished(Response):
     """A response that is an Answer."""
@@ -99,6 +102,8 @@ def freshness_headers(context: Context, reading: Reading, cursor: str = "") -> H
         headers.append((b"age", b"%d" % (state.heard_seconds or state.stale_seconds or 0)))
     else:
         headers.append((b"cache-status", b"kubemirror; hit"))
+    if reading.confined:
+        headers.append(OMITTED)
     headers.append((b"kubemirror-resource-version", (cursor or reading.cursor).encode("latin-1", "replace")))
     for namespace, reason in reading.missing:
         text = f"{reading.name} in namespace {namespace} is left out: {reason}"

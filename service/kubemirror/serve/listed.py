@@ -14,7 +14,20 @@ from kubemirror.serve.resources_query import ResourcesQuery
 from kubemirror.serve.row import Column, Group, Row, Rows, View, row_bytes
 from kubemirror.serve.serving import Serving
 from kubemirror.serve.status import bad_request
-from kubemirror.serve.text_forms import csv, group_bytes, lines, listed, markdown, names, ndjson, table, viewed, yaml
+from kubemirror.serve.text_forms import (
+    csv,
+    group_bytes,
+    lines,
+    listed,
+    markdown,
+    names,
+    ndjson,
+    table,
+    text_of,
+    viewed,
+    yaml,
+)
+from kubemirror.serve.turns import in_turns
 from kubemirror.state.catalog import Resource
 from kubemirror.state.objects import Object
 from kubemirror.state.selectors import Selection, parse_field_selector, parse_label_selector
@@ -29,7 +42,8 @@ PAGE_ROWS = 500
 class Listed:
     """What is shown of a resource, as of ``moment``.
 
-    held: the objects, where those are carried; else ``view``. columns: of the rows, and what else can be named.
+    held: the objects. view: of them, or of groups; None where objects are carried, or drawn one by one.
+    columns: of the rows.
     pure: whether what is shown depends on the objects alone, and on the time.
     watchable: whether a stream can tell what comes to be shown and what ceases to be.
     """
@@ -89,9 +103,9 @@ async def listed_as(
     else:
         selected = await select(moment, asking, shown, serving.sort_values, now)
         total, following = selected.total, selected.next
-        if (output in OBJECTS and query.as_ is Carried.OBJECT) or output is Output.NAME:
-            held = selected.held
-        else:
+        carried = (output in OBJECTS and query.as_ is Carried.OBJECT) or output in (Output.NAME, Output.HTML)
+        held = selected.held
+        if not carried:
             rows = await rows_of(selected, columns, now)
             view = view_of(reading, moment.cursor, columns.described(), rows, total, following)
     looked_at = [*columns.columns, *groups, *predicate.filter.columns, *(key.column for key in columns.sorted_by)]
@@ -133,11 +147,11 @@ def view_of(
     )
 
 
-def body_of(output: Output, shown: Listed) -> bytes | Listing:
+async def body_of(output: Output, shown: Listed) -> bytes | Listing:
     """In any form but a page."""
     resource = shown.reading.entry.resource
     if shown.view is not None:
-        return view_body(output, shown.view, none=_none_found(shown.reading))
+        return await view_body(output, shown.view, none=_none_found(shown.reading))
     match output:
         case Output.JSON:
             return listed(shown.held, shown.moment.cursor, shown.next, shown.total)
@@ -162,22 +176,26 @@ def object_body(output: Output, resource: Resource, held: Object) -> bytes | Lis
             return names(resource, [held])
 
 
-def view_body(output: Output, view: View, *, none: str) -> bytes | Listing:
+async def view_body(output: Output, view: View, *, none: str) -> bytes | Listing:
     """Rows or groups; none: what is said where there are none."""
-    titles = [column.name for column in view.columns]
     counted = view.groups
-    cells = [row.cells for row in view.rows] if counted is None else [[*each.values, each.count] for each in counted]
+    if output in OBJECTS:
+        items = [row_bytes(row) async for some in in_turns(view.rows) for row in some]
+        if output is Output.NDJSON:
+            return lines(items if counted is None else [*map(group_bytes, counted)])
+        body = viewed(view, items)
+        return yaml(body) if output is Output.YAML else body
+    titles = [column.name for column in view.columns]
+    cells = (
+        [[text_of(cell) for cell in row.cells] async for some in in_turns(view.rows) for row in some]
+        if counted is None
+        else [[*each.values, str(each.count)] for each in counted]
+    )
     match output:
-        case Output.JSON:
-            return viewed(view)
-        case Output.YAML:
-            return yaml(viewed(view))
-        case Output.NDJSON:
-            return lines([row_bytes(row) for row in view.rows] if counted is None else [*map(group_bytes, counted)])
         case Output.CSV:
-            return csv(titles, cells, ",")
+            return await csv(titles, cells, ",")
         case Output.TSV:
-            return csv(titles, cells, "\t")
+            return await csv(titles, cells, "\t")
         case Output.MARKDOWN:
             return markdown(titles, cells)
         case _:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from kubemirror.access.authorizer import Caller
+from kubemirror.access.authorizer import Allow, Caller, Decision
 from kubemirror.serve.context import Context
 from kubemirror.serve.problems import not_found
 from kubemirror.serve.reading import Reading, read
@@ -77,8 +77,10 @@ async def read_namespaces(
     name: str = "",
     label_selector: str = "",
     field_selector: str = "",
+    held: Decision | None = None,
 ) -> Reading:
     """What of ``entry`` may be read in ``namespaces``; each that is named must be allowed. As ``reading.read``."""
+    several = len(namespaces.included) > 1
 
     async def inside(namespace: str | None) -> Reading:
         return await read(
@@ -90,12 +92,13 @@ async def read_namespaces(
             name=name,
             label_selector=label_selector,
             field_selector=field_selector,
+            held=Allow() if several and held is not None else held,
         )
 
     resource = entry.resource
     if not resource.namespaced and not namespaces.every:
         raise not_found(f"{resource.name} is not namespaced: leave the namespace away", resource.name)
-    if len(namespaces.included) < 2:
+    if not several:
         reading = await inside(namespaces.one)
         return replace(reading, excluded=namespaces.excluded) if namespaces.excluded else reading
     readings = [await inside(each) for each in namespaces.included]

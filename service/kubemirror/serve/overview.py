@@ -13,6 +13,7 @@ from typing import NamedTuple
 from fastapi import APIRouter
 from fastapi.responses import Response
 
+from kubemirror.access.authorizer import Budget
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.changes import changed
 from kubemirror.serve.health import readiness
@@ -82,13 +83,14 @@ class Summaries:
 async def overview_of(serving: Serving, asked: Asked, summaries: Summaries) -> Overview:
     """All that the caller may see of it."""
     context = serving.context
+    budget = Budget()
     readings: list[Reading] = []
     hidden: list[NotShown] = []
     for entry in list(context.catalog):
         if not entry.stores:
             continue
         try:
-            reading = await read(context, asked.caller, entry, verb="list")
+            reading = await read(context, asked.caller, entry, verb="list", budget=budget)
         except StatusError as error:
             if error.code != 403:
                 raise
@@ -112,6 +114,7 @@ async def overview_of(serving: Serving, asked: Asked, summaries: Summaries) -> O
         drift=told.drift,
         mirrored=[_mirrored(reading, context.clock()) for reading in readings],
         not_shown=hidden,
+        omitted=any(reading.confined for reading in readings),
     )
 
 
@@ -124,7 +127,9 @@ def _mirrored(reading: Reading, now: float) -> MirroredResource:
         group=resource.group,
         version=resource.version,
         objects=sum(map(len, stores)) if reading.allowed is None else None,
-        bytes=sum(store.size for store in stores),
+        bytes=sum(store.size for store in stores)
+        if reading.allowed is None
+        else sum(len(held.raw) for held in reading.objects()),
         phase=state.phase,
         reason=state.reason,
         stale_seconds=state.stale_seconds,
@@ -350,9 +355,12 @@ def _quiet(space: NamespaceHealth) -> bool:
 
 
 def _headline(told: Overview) -> str:
-    failing = sum(each.tone is Tone.BAD for each in told.unhealthy)
+    """What the tiles count as failing, by kind; else whether anything is not as wanted."""
+    failing = [(each.counts.bad, each.kind) for each in told.health if each.counts.bad]
     if failing:
-        return f"{failing} {'object is' if failing == 1 else 'objects are'} failing"
+        said = [f"{count} {kind}{'s' if count > 1 else ''}" for count, kind in failing]
+        verb = "is" if len(failing) == 1 and failing[0][0] == 1 else "are"
+        return f"{', '.join(said[:-1])}{' and ' if said[1:] else ''}{said[-1]} {verb} failing"
     if told.unhealthy:
         return "Nothing is failing"
     return "All is as wanted" if told.health else "Overview"

@@ -163,3 +163,4 @@ class Overview(_Model):
     drift: list[Drift]
     mirrored: list[MirroredResource]
     not_shown: list[NotShown]
+    omitted: bool = Field(description="Whether the caller may not see all namespaces: what is in others is left out.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from kubemirror.serve.asked import Asked
@@ -69,6 +69,10 @@ class Pages:
         environment.globals |= {"query": urlencode, "list_path": list_path, "object_path": object_path, "tones": TONES}
         return environment
 
+    def macros(self, template: str) -> Any:
+        """The macros of a template that has nothing else."""
+        return self._environment.get_template(template).module
+
     def render(self, template: str, asked: Asked, **model: object) -> str:
         """The page; ``asked`` decides where its links lead."""
         page = self._environment.get_template(template).render(
@@ -78,7 +82,7 @@ class Pages:
             embedded=asked.embedded,
             **model,
         )
-        return page if asked.embedded is None else carried(page, asked.base, asked.embedded)
+        return page if asked.embedded is None else carried(page, asked.base, asked.embedded, asked.embed)
 
 
 def image_name(image: str) -> str:

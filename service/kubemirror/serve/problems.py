@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from kubemirror.access.authorizer import Caller, Deny, PathAttributes, ResourceAttributes
 from kubemirror.errors import ConfigError, ForbiddenError, GoneError, KubemirrorError, NotSyncedError
-from kubemirror.serve.status import StatusError, bad_request, forbidden, from_error
+from kubemirror.serve.status import StatusError, bad_request, from_error
 
 # While a store is not complete: a first list takes a second or two.
 RETRY_SECONDS = 1
@@ -25,20 +24,6 @@ def try_later(code: int, reason: str, message: str, *, seconds: int = RETRY_SECO
     """An error that passes: with Retry-After, in seconds."""
     return StatusError(
         code, reason, message, {"retryAfterSeconds": seconds}, headers=[(b"retry-after", b"%d" % seconds)]
-    )
-
-
-def denied(caller: Caller, attributes: ResourceAttributes | PathAttributes, decision: Deny) -> StatusError:
-    """The Authorizer's no, worded as the API server words it."""
-    if isinstance(attributes, PathAttributes):
-        return forbidden(f'User "{caller.user}" cannot {attributes.verb} path "{attributes.path}": {decision.reason}')
-    where = f'in the namespace "{attributes.namespace}"' if attributes.namespace else "at the cluster scope"
-    return forbidden(
-        f'User "{caller.user}" cannot {attributes.verb} resource "{attributes.resource}" '
-        f'in API group "{attributes.group}" {where}: {decision.reason}',
-        resource=attributes.resource,
-        group=attributes.group,
-        name=attributes.name,
     )
 
 
@@ -87,7 +72,8 @@ def unknown_path(path: str, templates: Iterable[str]) -> StatusError:
         if template != "/":
             beginnings.setdefault(template.split("/")[1], []).append(template)
     first = path.split("/")[1] if path.startswith("/") else ""
-    alike = beginnings.get(nearest_of(first, filter(None, beginnings), likeness=0.7), [])
+    known = nearest_of(first, filter(None, beginnings), likeness=0.7)
+    alike = beginnings[known] if known else []
     hint = f"there are {', '.join(alike)}" if len(alike) > 1 else f"there is {alike[0]}" if alike else ""
     return not_found(f"nothing is at {path}: {hint or '/ shows what there is'}")
 

@@ -1,39 +1,53 @@
 """The server's protocol classes, over uvicorn's: how many connections, how slow they may be, how they are cut.
 
-uvicorn has no limit on how long a request's head may take, and its concurrency limit counts requests, not
-connections. Descriptors are what runs out: the reflectors' own connections and the log need some, so new
-connections beyond the limit are answered 503 and closed at once. Pins uvicorn's minor version.
+uvicorn has no limit on how long a request's head may take or be, nor on its body, and its concurrency limit counts
+requests, not connections. Descriptors are what runs out: the reflectors' own connections and the log need some, so
+connections beyond the limit are answered 503; a few of them may still ask for health, or kubelet would end a process
+for being popular. No address has more than its share. Pins uvicorn's minor version.
 """
 
 from __future__ import annotations
 
 import asyncio
 import resource
+import socket
+from collections import Counter
 from functools import partial
+from struct import unpack_from
 from time import perf_counter
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from kubemirror.serve import access_log
+from kubemirror.access.client_certificate import ClientCertificate, certificate_of
+from kubemirror.serve import access_log, health, refusals
+from kubemirror.serve.asked import counted_address
 from kubemirror.serve.fastlane import JOINED_BYTES, Entry, Lane
 from kubemirror.serve.traffic import SHORT_SECONDS
 from kubemirror.serve.variant import connection_of
+from kubemirror.settings import Settings
 
 # A request's head comes in one or two packets; whoever drips it holds a descriptor for nothing.
 HEAD_SECONDS = 10.0
+# What had come by then may not have been read yet, where thousands connect at once: it is read within this.
+LATE_SECONDS = 1.0
 # For reflectors, their reconnects, files that are re-read, and a scrape while all else is taken.
 RESERVED_DESCRIPTORS = 128
+# Of those, for connections beyond the limit: a probe's. Whoever asks for something else gives its place back at once.
+PROBES = 8
+PROBE_HEAD_SECONDS = 2.0
+# Several proxies' cookies, a token and a long list of groups fit; Go's servers take 1 MB, and hold it.
+HEAD_BYTES = 64 * 1024
+# A /watch that names a thousand objects that it holds, and no proxy in front takes more.
+TARGET_BYTES = 32 * 1024
+# Reviews are the only bodies that are read.
+BODY_BYTES = 1024 * 1024
+BODY_SECONDS = 30.0
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
-_BODY = (
-    b'{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"too many connections: retry '
-    b'later","reason":"ServiceUnavailable","details":{"retryAfterSeconds":5},"code":503}\n'
-)
-_REFUSAL = (
-    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 5\r\nconnection: close\r\n"
-    b"content-length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
-)
+# Of tcpi_bytes_acked in struct tcp_info (linux/tcp.h); kept in its place since Linux 4.2.
+_BYTES_ACKED = 120
 
 
 def connection_limit() -> int:
@@ -45,6 +59,39 @@ def connection_limit() -> int:
     if soft == resource.RLIM_INFINITY:
         return 1_000_000
     return max(soft - min(RESERVED_DESCRIPTORS, soft * 3 // 4), 4)
+
+
+class Sent:
+    """How many bytes a connection has taken, as the kernel counts: counting here would cost each event of each reader.
+
+    Called, it tells; of a connection that is over what it had taken by then. 0 where the kernel does not tell. Nothing
+    is asked of a connection that nobody asked about while it was open.
+    """
+
+    __slots__ = ("_socket", "_taken", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport: asyncio.Transport | None = transport
+        self._socket: socket.socket | None = None
+        self._taken = 0
+
+    def __call__(self) -> int:
+        if self._socket is None and self._transport is not None:
+            self._socket = self._transport.get_extra_info("socket")
+        if self._socket is not None and hasattr(socket, "TCP_INFO"):
+            try:
+                told = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
+            except OSError:  # not TCP, or closed meanwhile
+                return self._taken
+            if len(told) == _BYTES_ACKED + 8:
+                (self._taken,) = unpack_from("=Q", told, _BYTES_ACKED)
+        return self._taken
+
+    def last(self) -> None:
+        """The connection is over: what it has taken is final."""
+        self._transport = None
+        self()
+        self._socket = None
 
 
 class Outlet:
@@ -87,9 +134,13 @@ class HttpProtocol(HttpToolsProtocol):
 
     limit = 1_000_000
     open = 0
+    by_client: ClassVar[Counter[str]] = Counter()  # of one address, where it is not a proxy's or our own
 
     _head_timer: asyncio.TimerHandle | None = None
+    _body_timer: asyncio.TimerHandle | None = None
     _counted = False
+    _crowded = False  # beyond the limit: health is all that is answered
+    _certificate: ClientCertificate | None = None
 
     def __init__(self, lane: Lane, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -98,37 +149,75 @@ class HttpProtocol(HttpToolsProtocol):
         self._unknown: tuple[bytes, bytes] | None = None  # request line and head that the parser reads next
         self._served = False  # the message that the parser reads has been answered
         self._answered_at = 0.0
+        self._head_size = self._body_size = 0  # bytes of the request that the parser reads
+        self._parsed = False  # the parser found the end of something in what came last
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._sent = Sent(transport)
         assert self.scheme is not None  # noqa: S101 - the base class has just set it
-        self._kind = connection_of(self.scheme, self.client, self._lane.settings)
+        settings = self._lane.settings
+        self._certificate = certificate_of(transport.get_extra_info("ssl_object")) if settings.client_ca else None
+        self._kind = connection_of(self.scheme, self.client, settings, self._certificate)
         self._heads = self._lane.heads(self._kind)
         HttpProtocol.open += 1
         self._counted = True
-        if HttpProtocol.open > self.limit:
-            transport.write(_REFUSAL)
-            transport.close()
+        self._address = counted_address(self.client, settings)
+        if self._address:
+            HttpProtocol.by_client[self._address] += 1
+            if HttpProtocol.by_client[self._address] > settings.max_connections_per_client:
+                self._refuse(refusals.too_many_of_one())
+                return
+        self._crowded = HttpProtocol.open > self.limit
+        if HttpProtocol.open > self.limit + PROBES:
+            self._refuse(refusals.too_many())
             return
-        self._await_head()
+        self._await_head(PROBE_HEAD_SECONDS if self._crowded else HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._sent.last()
         self._head_came()
+        self._body_came()
         if self._counted:
             self._counted = False
-            HttpProtocol.open -= 1
+            HttpProtocol.left(self._address)
         super().connection_lost(exc)
+
+    @classmethod
+    def left(cls, address: str) -> None:
+        """A connection is over; also one that became a WebSocket."""
+        cls.open -= 1
+        if address:
+            cls.by_client[address] -= 1
+            if not cls.by_client[address]:
+                del cls.by_client[address]
+
+    def _refuse(self, answer: bytes) -> None:
+        """Answer without a handler, and close. An answer that is under way is cut: nothing may stand inside it."""
+        if self.transport.is_closing():
+            return
+        if self._resting or not self.cycle.response_started:
+            self.transport.write(answer)
+        self._head_came()
+        self._body_came()
+        self._served = True
+        self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
         cycle = self.cycle
-        if self._between and (cycle is None or cycle.response_complete):  # type: ignore[redundant-expr] # see _resting
+        if self._between and not self._crowded and (cycle is None or cycle.response_complete):  # type: ignore[redundant-expr] # see _resting
             data = self._answer_known(data)
             if not data:
                 return
+        self._parsed = False
         super().data_received(data)
         self._unknown = None
+        if not self._parsed and self._head_timer is not None:  # all of it is within one field that has not ended
+            self._head_size += len(data)
+            if self._head_size > HEAD_BYTES:
+                self._refuse(refusals.long_head(HEAD_BYTES))
 
     @property
     def _resting(self) -> bool:
@@ -205,15 +294,53 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._between = False
+        self._parsed = True
+        self._head_size = self._body_size = 0
         super().on_message_begin()
-        self.scope["extensions"] = {"kubemirror.abort": self.transport.abort}  # type: ignore[dict-item]
+        extensions: dict[str, Any] = {"kubemirror.abort": self.transport.abort, "kubemirror.sent": self._sent}
+        if self._certificate is not None:
+            extensions["kubemirror.client_certificate"] = self._certificate
+        self.scope["extensions"] = extensions
         if self._head_timer is None:
             self._await_head()
 
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._parsed = True
+        if len(self.url) > TARGET_BYTES:
+            self._refuse(refusals.long_target(TARGET_BYTES))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._parsed = True
+        self._head_size += len(name) + len(value)
+        if self._head_size > HEAD_BYTES:
+            self._refuse(refusals.long_head(HEAD_BYTES))
+        else:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        if self._served:
+            return
+        self._body_size += len(body)
+        if self._body_size > BODY_BYTES:
+            self._refuse(refusals.large_body(BODY_BYTES))
+        else:
+            super().on_body(body)
+
     def on_headers_complete(self) -> None:
         self._head_came()
+        if self._served:
+            return
+        if self._crowded and self.url.partition(b"?")[0].decode("latin-1") not in health.PATHS:
+            self._refuse(refusals.too_many())
+            return
+        if any(name == b"content-length" and _size(value) > BODY_BYTES for name, value in self.headers):
+            self._refuse(refusals.large_body(BODY_BYTES))
+            return
         if not self._answer_parsed():
             super().on_headers_complete()
+            if any(name in _FRAMING for name, _ in self.headers):
+                self._body_timer = self.loop.call_later(BODY_SECONDS, self.transport.abort)
             cycle = cast("RequestResponseCycle | None", self.cycle)
             if cycle is not None and cycle.scope is self.scope:  # no cycle is made of a request to upgrade
                 extensions: dict[str, Any] = self.scope["extensions"]
@@ -221,6 +348,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._between = True
+        self._body_came()
         if self._served:
             self._served = False
         else:
@@ -232,7 +360,8 @@ class HttpProtocol(HttpToolsProtocol):
         parser = self.parser
         method = parser.get_method()
         if (
-            method not in (b"GET", b"HEAD")
+            self._crowded
+            or method not in (b"GET", b"HEAD")
             or parser.get_http_version() != "1.1"
             or parser.should_upgrade()
             or not parser.should_keep_alive()
@@ -254,15 +383,30 @@ class HttpProtocol(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         self._head_came()
+        if self._served or not self._resting:
+            self.transport.close()  # an answer to what came before it is under way: its bytes would stand among frames
+            return
         super().handle_websocket_upgrade()
 
-    def _await_head(self) -> None:
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+    def _await_head(self, seconds: float = HEAD_SECONDS) -> None:
+        self._head_timer = self.loop.call_later(seconds, self._await_what_came)
+
+    def _await_what_came(self) -> None:
+        self._head_timer = self.loop.call_later(LATE_SECONDS, self.transport.abort)
+
+    def _body_came(self) -> None:
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+            self._body_timer = None
 
     def _head_came(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+def _size(value: bytes) -> int:
+    return int(value) if value.isdigit() else 0  # what is no number the parser has refused
 
 
 class SocketOutlet:
@@ -291,12 +435,33 @@ class SocketOutlet:
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """WebSocket connections, counted with the others, which the application can cut and write to."""
 
+    def __init__(self, settings: Settings, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.settings = settings
+        self._sent: Sent | None = None
+
     def connection_lost(self, exc: Exception | None) -> None:
-        HttpProtocol.open -= 1
+        HttpProtocol.left(counted_address(self.client, self.settings))
+        if self._sent is not None:
+            self._sent.last()
         super().connection_lost(exc)
 
     async def run_asgi(self) -> None:
         extensions: dict[str, Any] = self.scope["extensions"]
         extensions["kubemirror.abort"] = self.transport.abort
         extensions["kubemirror.outlet"] = SocketOutlet(self)
+        self._sent = Sent(self.transport)
+        extensions["kubemirror.sent"] = self._sent
+        if self.settings.client_ca:
+            certificate = certificate_of(self.transport.get_extra_info("ssl_object"))
+            if certificate is not None:
+                extensions["kubemirror.client_certificate"] = certificate
+        asgi = self.app
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await asgi(scope, receive, send)
+            if self.initial_response is not None:
+                self.handshake_complete = True  # refused with an answer: uvicorn would log each one as an error
+
+        self.app = app
         await super().run_asgi()

@@ -7,16 +7,28 @@ or some namespaces. Our own views merge what they may show; this is the one plac
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
-from kubemirror.access.authorizer import Allow, AllowNamespaces, Caller, Deny, PathAttributes, ResourceAttributes
-from kubemirror.errors import ForbiddenError, GoneError, NotSyncedError
+from kubemirror.access.authorizer import (
+    Allow,
+    AllowNamespaces,
+    Budget,
+    Caller,
+    Candidates,
+    Decision,
+    Deny,
+    PathAttributes,
+)
+from kubemirror.errors import ForbiddenError, GoneError, NotSyncedError, SelectorError
+from kubemirror.serve.attributes import attributes_of
 from kubemirror.serve.context import Context
-from kubemirror.serve.problems import UnknownResourceError, denied, not_found
+from kubemirror.serve.problems import UnknownResourceError, not_found
+from kubemirror.serve.status import refused
 from kubemirror.state.catalog import ALL_NAMESPACES, Entry
 from kubemirror.state.events import Phase
 from kubemirror.state.objects import Object
+from kubemirror.state.selectors import Selection, parse_field_selector, parse_label_selector
 from kubemirror.state.store import DIGEST_MODULUS, Reader
 
 # Worst last: what a view over several stores says of itself.
@@ -53,7 +65,7 @@ class Reading:
 
     namespace: the one asked for, None for all. allowed: the namespaces the caller is confined to, None
     for no confinement. until: the event loop's second until which the access decision holds.
-    excluded: the namespaces that are not asked for.
+    decision: what it rests on. excluded: the namespaces that are not asked for.
     """
 
     entry: Entry
@@ -61,11 +73,17 @@ class Reading:
     namespace: str | None
     allowed: frozenset[str] | None
     until: float = inf
+    decision: Decision = field(default_factory=Allow)
     excluded: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
         return self.entry.resource.name
+
+    @property
+    def confined(self) -> bool:
+        """Whether the caller may not see all namespaces, so that something may be left out."""
+        return isinstance(self.decision, AllowNamespaces)
 
     @property
     def definitions(self) -> bytes:
@@ -77,18 +95,18 @@ class Reading:
 
         A namespace that is refused to the mirror does not hide the others: see ``missing``.
         """
-        refused: ForbiddenError | GoneError | None = None
+        refusal: ForbiddenError | GoneError | None = None
         for _, reader in self.stores:
             try:
                 reader.require_served()
             except NotSyncedError:
                 raise
             except (ForbiddenError, GoneError) as error:
-                refused = error
+                refusal = error
             else:
                 return
-        if refused is not None:
-            raise refused
+        if refusal is not None:
+            raise refusal
         raise NotSyncedError("no store of it is complete yet")
 
     @property
@@ -198,12 +216,17 @@ async def read(
     name: str = "",
     label_selector: str = "",
     field_selector: str = "",
+    held: Decision | None = None,
+    budget: Budget | None = None,
 ) -> Reading:
-    """Ask the Authorizer, and tell what of ``entry`` may be read. Raises StatusError 403 or 404."""
+    """Ask the Authorizer, and tell what of ``entry`` may be read. Raises StatusError 403 or 404.
+
+    held: what an open stream of it goes by. budget: of a request that reads many resources.
+    """
     resource = entry.resource
     if namespace is not None and not resource.namespaced:
         raise not_found(f"{resource.name} is not namespaced: leave the namespace away", resource.name)
-    attributes = ResourceAttributes(
+    attributes = attributes_of(
         verb,
         resource.group,
         resource.version,
@@ -212,13 +235,15 @@ async def read(
         name=name,
         label_selector=label_selector,
         field_selector=field_selector,
+        known=resource,
     )
-    everywhere = resource.namespaced and namespace is None and not name
-    decision = await context.authorizer.authorize(caller, attributes, partial=everywhere)
+    everywhere = resource.namespaced and namespace is None and verb != "get"
+    partial = candidates(entry, label_selector, field_selector, name, budget=budget) if everywhere else None
+    decision = await context.authorizer.authorize(caller, attributes, partial=partial, held=held)
     allowed: frozenset[str] | None = None
     match decision:
         case Deny():
-            raise denied(caller, attributes, decision)
+            raise refused(caller, attributes, decision.reason)
         case AllowNamespaces(namespaces):
             allowed = namespaces
         case Allow():
@@ -234,7 +259,33 @@ async def read(
             mirrored = ", ".join(sorted(entry.stores))
             raise not_found(f'the mirror does not hold namespace "{namespace}" of {resource.name}; it holds {mirrored}')
         stores = ((namespace, reader),)
-    return Reading(entry, stores, namespace, allowed, decision.until)
+    return Reading(entry, stores, namespace, allowed, decision.until, decision)
+
+
+def candidates(
+    entry: Entry, label_selector: str = "", field_selector: str = "", name: str = "", *, budget: Budget | None = None
+) -> Candidates:
+    """The namespaces that hold something of ``entry``, and among them those that hold what is asked for."""
+
+    def holding() -> set[str]:
+        return {namespace for reader in entry.stores.values() for namespace in reader.namespaces}
+
+    def matching() -> set[str]:
+        resource = entry.resource
+        if not (label_selector or field_selector or name):
+            return holding()
+        try:
+            label = parse_label_selector(label_selector)
+            selection = Selection(label, parse_field_selector(field_selector, resource, resource.version))
+        except SelectorError:
+            return holding()  # refused in upstream's words once it is known who asks
+        found: set[str] = set()
+        for reader in entry.stores.values():
+            shown = reader.snapshot().objects
+            found |= {held.namespace for held in shown if (not name or held.name == name) and selection.matches(held)}
+        return found
+
+    return Candidates(matching, holding, budget or Budget())
 
 
 async def require_path(context: Context, caller: Caller, path: str, *, verb: str = "get") -> None:
@@ -242,5 +293,4 @@ async def require_path(context: Context, caller: Caller, path: str, *, verb: str
     attributes = PathAttributes(verb, path)
     decision = await context.authorizer.authorize(caller, attributes)
     if not isinstance(decision, Allow):
-        refused = decision if isinstance(decision, Deny) else Deny("only some namespaces are allowed")
-        raise denied(caller, attributes, refused)
+        raise refused(caller, attributes, decision.reason if isinstance(decision, Deny) else "")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
+from kubemirror.access.authorizer import Budget
 from kubemirror.errors import KubemirrorError
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.context import Context
@@ -50,11 +51,12 @@ async def around(context: Context, asked: Asked, entry: Entry, namespace: str) -
     found = Around(namespace if entry.resource.namespaced else None)
     expected = MADE_BY.get(entry.resource.name, ())
     wanted = [each for each in context.catalog if each.stores and (found.namespace is None or each.resource.namespaced)]
+    budget = Budget()
     for each in wanted:
         name = each.resource.name
         within = found.namespace if each.resource.namespaced else None
         try:
-            reading = await read(context, asked.caller, each, verb="list", namespace=within)
+            reading = await read(context, asked.caller, each, verb="list", namespace=within, budget=budget)
             reading.require_served()
         except KubemirrorError as error:
             if name in expected or name in EVENTS:

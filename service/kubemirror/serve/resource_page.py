@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
-import orjson
+from markupsafe import Markup
 
 from kubemirror.serve.addresses import forms_of, given, url_of
 from kubemirror.serve.asked import Asked
+from kubemirror.serve.drawn_rows import Place
 from kubemirror.serve.equivalents import kubectl_get
 from kubemirror.serve.links import curl_line, list_path
 from kubemirror.serve.listed import PAGE_ROWS, Listed
@@ -38,10 +39,21 @@ class AskedFor:
     filtered: bool
 
 
-def list_page(serving: Serving, asked: Asked, shown: Listed) -> str:
-    """The page."""
+async def drawn_rows(serving: Serving, asked: Asked, shown: Listed) -> Markup:
+    """Its rows; "" where there are none, or groups."""
+    here = {name: value for name, value in given(asked).items() if name not in _PLACE}
+
+    def namespace_url(name: str) -> str:
+        return url_of(asked, {**here, "namespace": name})
+
+    known = (asked.base, asked.path, tuple(here.items()), asked.embedded is None)
+    place = Place(known, f"{asked.base}{list_path(shown.reading.name)}", namespace_url)
+    return await serving.drawn_rows.html(shown.held, shown.columns, place, serving.context.wall())
+
+
+def list_page(serving: Serving, asked: Asked, shown: Listed, rows: Markup) -> str:
+    """The page. rows: as ``drawn_rows`` draws them."""
     reading, query, view = shown.reading, shown.query, shown.view
-    assert view is not None, "a page is made of rows"  # noqa: S101
     resource, here = reading.entry.resource, given(asked)
     sort = ",".join(query.sort)
     columns = [
@@ -52,9 +64,9 @@ def list_page(serving: Serving, asked: Asked, shown: Listed) -> str:
             "sorted": _sorted_as(sort, column.name),
             "sort_url": url_of(asked, {**here, "sort": _toggled(sort, column.name)}, drop=_PLACE),
         }
-        for column in view.columns
+        for column in (shown.columns.described() if view is None else view.columns)
     ]
-    names = [column.name for column in shown.columns.columns] if view.groups is None else []
+    sources = [column.source for column in shown.columns.columns] if view is None else []
     namespace = ",".join(query.namespace) or reading.namespace or ""
     filtered = (namespace, query.label_selector, query.field_selector, query.q, *query.filter)
     group = ",".join(query.group)
@@ -66,6 +78,7 @@ def list_page(serving: Serving, asked: Asked, shown: Listed) -> str:
         resource=resource,
         state=reading.freshness(serving.context.clock()),
         missing=reading.missing,
+        confined=reading.confined,
         namespaces=_namespaces(reading),
         asked_for=AskedFor(
             namespace,
@@ -78,14 +91,14 @@ def list_page(serving: Serving, asked: Asked, shown: Listed) -> str:
         ),
         known=[column.name for column in shown.table.known],
         columns=columns,
-        rows=_rows(shown, names),
+        rows=rows,
+        shown=len(shown.held),
         groups=_groups(asked, shown),
-        namespace_index=names.index(NAMESPACE) if NAMESPACE in names else -1,
-        namespace_urls=_namespace_urls(asked, shown),
-        name_index=names.index("Name") if "Name" in names else 0,
+        namespace_index=sources.index(NAMESPACE) if NAMESPACE in sources else -1,
+        name_index=shown.columns.name_index,
         wide=query.wide,
         wide_url=url_of(asked, {**here, "wide": "" if query.wide else "true"}, drop=_PLACE)
-        if shown.table.has_more and not query.columns and view.groups is None
+        if shown.table.has_more and not query.columns and view is None
         else "",
         all_url=f"{asked.base}{list_path(reading.name)}",
         kept=[(name, here[name]) for name in _KEPT if here.get(name)],
@@ -94,7 +107,7 @@ def list_page(serving: Serving, asked: Asked, shown: Listed) -> str:
         next_url=url_of(asked, {**here, "continue": shown.next}) if shown.next else "",
         live=f"{asked.base}/watch?{urlencode(_watched(shown))}",
         cursor=shown.moment.cursor,
-        forms=forms_of(asked, without=() if view.groups is None else (Output.NAME, Output.WIDE, *OBJECTS)),
+        forms=forms_of(asked, without=() if view is None else (Output.NAME, Output.WIDE, *OBJECTS)),
         curl=curl_line(asked, url_of(asked, {**here, "output": "table"}).removeprefix(asked.base)),
         kubectl=kubectl_get(
             asked,
@@ -105,27 +118,6 @@ def list_page(serving: Serving, asked: Asked, shown: Listed) -> str:
             limit=query.limit or 0,
         ),
     )
-
-
-def _rows(shown: Listed, names: list[str]) -> list[dict[str, object]]:
-    base = list_path(shown.reading.name)
-    rows: list[dict[str, object]] = []
-    for row in shown.rows:
-        namespace = row.metadata.namespace
-        parts = [namespace, row.metadata.name] if namespace else [row.metadata.name]
-        rows.append(
-            {
-                "uid": row.metadata.uid or "",
-                "namespace": namespace,
-                "cells": row.cells,
-                "tones": row.tones,
-                "ages": {age.column: age for age in row.ages},
-                "order": orjson.dumps(row.order).decode() if row.order is not None else "",
-                "error": row.error or "",
-                "path": "/".join([base, *(quote(part, safe="") for part in parts)]),
-            }
-        )
-    return rows
 
 
 def _groups(asked: Asked, shown: Listed) -> list[dict[str, object]] | None:
@@ -180,12 +172,6 @@ def _named(shown: Listed) -> str:
 def _namespaces(reading: Reading) -> list[str]:
     found = {namespace for _, reader in reading.stores for namespace in reader.namespaces if namespace}
     return sorted(found if reading.allowed is None else found & reading.allowed)
-
-
-def _namespace_urls(asked: Asked, shown: Listed) -> dict[str | None, str]:
-    here = given(asked)
-    names = {row.metadata.namespace for row in shown.rows}
-    return {name: url_of(asked, {**here, "namespace": name or ""}, drop=_PLACE) for name in names}
 
 
 def _sorted_as(sort: str, column: str) -> str:

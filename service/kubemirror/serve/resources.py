@@ -6,7 +6,6 @@ anything else. A cluster-scoped object is /resources/{resource}/{name}.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import orjson
@@ -24,10 +23,10 @@ from kubemirror.serve.object_page import object_page
 from kubemirror.serve.output import MEDIA, OBJECTS, Carried, Output, chosen
 from kubemirror.serve.reading import Reading, find, read
 from kubemirror.serve.related import around
-from kubemirror.serve.resource_page import list_page
+from kubemirror.serve.resource_page import drawn_rows, list_page
 from kubemirror.serve.resources_query import OneQuery, ResourcesQuery
 from kubemirror.serve.routes import get
-from kubemirror.serve.row import Row, Rows, View
+from kubemirror.serve.row import Rows, View
 from kubemirror.serve.sending import Headers
 from kubemirror.serve.serving import AskedHere, Serving
 from kubemirror.serve.status import bad_request, not_found
@@ -79,20 +78,21 @@ def routes(serving: Serving) -> APIRouter:
         )
         reading.require_served()
         listed_ = await listed_as(serving, reading, namespaces, query, output)
+        said = reading.state.encode()
         if output is Output.HTML:
-            body: bytes | Listing = list_page(serving, asked, listed_).encode()
+            drawn = await drawn_rows(serving, asked, listed_)
+            said = _said(reading, drawn, context.clock())
+            body: bytes | Listing = list_page(serving, asked, listed_, drawn).encode()
         else:
-            body = body_of(output, listed_)
+            body = await body_of(output, listed_)
         headers: Headers = []
         if listed_.next:
             following = url_of(asked, {**given(asked), "continue": listed_.next})
             headers.append((b"link", b'<%s>; rel="next"' % following.encode()))
         headers.append((b"kubemirror-total", b"%d" % listed_.total))
         ages = output in _AGED or listed_.view is not None
-        etag = b""
-        if ages and listed_.pure:
-            said = _said(reading, listed_.rows, context.clock()) if output is Output.HTML else reading.state.encode()
-            etag = _etag(asked, listed_, output, route, said)
+        # Of what depends on more than its objects the bytes decide, though they tell ages.
+        etag = _etag(asked, listed_, output, route, said) if ages and (listed_.pure or output is Output.HTML) else b""
         return finish(
             serving,
             asked,
@@ -133,7 +133,7 @@ def routes(serving: Serving) -> APIRouter:
         elif output is Output.NAME or (output in OBJECTS and query.as_ is Carried.OBJECT):
             body = object_body(output, resource, held)
         else:
-            body = view_body(output, shown, none="")
+            body = await view_body(output, shown, none="")
         etag = b""
         ages = output in _AGED or query.as_ is Carried.ROW
         if ages and not page:  # a page's is of its bytes: it tells of much besides
@@ -167,11 +167,11 @@ def _etag(asked: Asked, shown: Listed, output: Output, route: str, said: bytes) 
     return etag_of(*parts, allowed, shown.table.printer.definitions_json, f"{shown.moment.digest:x}")
 
 
-def _said(reading: Reading, rows: Sequence[Row], now: float) -> bytes:
+def _said(reading: Reading, told: str, now: float) -> bytes:
     """What a page says as of now: a reader who asks for it again is not to see the ages of an hour ago."""
     state = reading.freshness(now)
     stale = "" if state.stale_seconds is None else human_duration(state.stale_seconds)
-    return orjson.dumps([state.phase.value, state.reason, stale, [row.cells for row in rows]], default=str)
+    return orjson.dumps([state.phase.value, state.reason, stale, told])
 
 
 def _facts(shown: View) -> list[tuple[str, Any, str]]:

@@ -109,6 +109,11 @@ class Rows:
         self._resource = resource
         self.sorted_by = sorted_by
 
+    @property
+    def name_index(self) -> int:
+        """The column that leads to the object."""
+        return next((index for index, column in enumerate(self.columns) if column.name == "Name"), 0)
+
     def described(self) -> list[Column]:
         """The columns as they are told."""
         return [

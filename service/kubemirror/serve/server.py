@@ -22,12 +22,22 @@ import uvicorn
 from kubemirror.errors import ConfigError
 from kubemirror.serve.application import Application
 from kubemirror.serve.context import Context
-from kubemirror.serve.protocol import HttpProtocol, WebSocketProtocol, connection_limit
+from kubemirror.serve.protocol import HEAD_SECONDS, HttpProtocol, WebSocketProtocol, connection_limit
 
 # What the kernel holds for a reader that does not read: 4 MB without this (Linux doubles the number itself).
 SEND_BUFFER_BYTES = 128 * 1024
 # A peer that acknowledges nothing, or takes nothing, for this long is gone.
 USER_TIMEOUT_MILLISECONDS = 30_000
+# A peer that says nothing for so long is asked by the kernel whether it is there, and again in so long; a reader whose
+# machine is gone has left when USER_TIMEOUT is over. Routers and proxies forget silent connections after a minute.
+KEEPALIVE_IDLE_SECONDS = 45
+KEEPALIVE_INTERVAL_SECONDS = 10
+# Readers who come back at once: whoever finds no room here tries again after one second, three, seven. The kernel takes
+# as many as net.core.somaxconn says, 4096 by default.
+BACKLOG = 16_384
+# uvloop accepts one connection of a listening socket in one turn of the loop, and while thousands come a turn is long:
+# so many descriptors of it are so many connections a turn. Each costs a new connection 0.7 µs.
+ACCEPTED_AT_ONCE = 16
 # Left of shutdown_seconds for uvicorn to close what is still open after the streams have ended.
 CLOSING_SECONDS = 3.0
 
@@ -45,10 +55,13 @@ def listen(host: str, port: int) -> socket.socket:
             # Accepted connections inherit these.
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if hasattr(socket, "TCP_KEEPIDLE"):
+                listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_SECONDS)
+                listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_SECONDS)
             if hasattr(socket, "TCP_USER_TIMEOUT"):
                 listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MILLISECONDS)
             listening.bind(address)
-            listening.listen(2048)
+            listening.listen(BACKLOG)
         except BaseException:
             listening.close()
             raise
@@ -78,10 +91,11 @@ class Server(uvicorn.Server):
         config = uvicorn.Config(
             app,
             http=partial(HttpProtocol, app.serving.lane),  # type: ignore[arg-type] # called, and that is all
-            ws=WebSocketProtocol,
+            ws=partial(WebSocketProtocol, settings),  # type: ignore[arg-type] # as above
             ws_max_size=settings.max_frame_bytes,
             ws_max_queue=4,
             ws_per_message_deflate=False,
+            ws_ping_interval=None,  # the kernel asks: 10,000 readers' pings and answers are 4 % of a core
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -89,7 +103,7 @@ class Server(uvicorn.Server):
             server_header=False,
             timeout_keep_alive=75,  # above the usual 60 s of a proxy, so that it closes first
             timeout_graceful_shutdown=int(CLOSING_SECONDS),
-            backlog=2048,
+            backlog=BACKLOG,
             ssl_context_factory=(lambda *_: tls) if tls is not None else None,
         )
         super().__init__(config)
@@ -104,7 +118,7 @@ class Server(uvicorn.Server):
         """Serve until a signal; returns when everything is closed."""
         stopping = asyncio.create_task(self._stop(), name="shutdown")
         try:
-            await self.serve(sockets=[self._listening])
+            await self.serve(sockets=[self._listening, *(self._listening.dup() for _ in range(ACCEPTED_AT_ONCE - 1))])
         finally:
             stopping.cancel()
 
@@ -114,6 +128,25 @@ class Server(uvicorn.Server):
             os._exit(130)
         self._hurry = hurry
         self._asked_to_stop.set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn's, but that a handshake has no more time than a head: it holds a descriptor too."""
+        config, loop = self.config, asyncio.get_running_loop()
+
+        def connected() -> asyncio.Protocol:
+            made: asyncio.Protocol = config.http_protocol_class(  # type: ignore[call-arg]
+                config=config, server_state=self.server_state, app_state={}
+            )
+            return made
+
+        handshake = HEAD_SECONDS if config.ssl is not None else None
+        self.servers = [
+            await loop.create_server(
+                connected, sock=each, ssl=config.ssl, ssl_handshake_timeout=handshake, backlog=config.backlog
+            )
+            for each in sockets or ()
+        ]
+        self.started = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

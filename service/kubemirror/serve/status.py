@@ -13,11 +13,13 @@ from typing import Any
 
 import orjson
 
+from kubemirror.access.authorizer import Caller, PathAttributes, RefusedError, ResourceAttributes
 from kubemirror.errors import (
     DeniedError,
     ExpiredError,
     ForbiddenError,
     GoneError,
+    ImpersonationError,
     KubemirrorError,
     NotSyncedError,
     SelectorError,
@@ -135,6 +137,22 @@ def forbidden(message: str, *, resource: str = "", group: str = "", name: str = 
     )
 
 
+def refused(caller: Caller, attributes: ResourceAttributes | PathAttributes, reason: str) -> StatusError:
+    """403 for the Authorizer's no, in upstream's words (apiserver pkg/endpoints/handlers/responsewriters/errors.go)."""
+    why = f": {reason}" if reason else ""
+    if isinstance(attributes, PathAttributes):
+        return forbidden(f'User "{caller.user}" cannot {attributes.verb} path "{attributes.path}"{why}')
+    resource = attributes.resource + (f"/{attributes.subresource}" if attributes.subresource else "")
+    where = f'in the namespace "{attributes.namespace}"' if attributes.namespace else "at the cluster scope"
+    return forbidden(
+        f'User "{caller.user}" cannot {attributes.verb} resource "{resource}" in API group "{attributes.group}" '
+        f"{where}{why}",
+        resource=attributes.resource,
+        group=attributes.group,
+        name=attributes.name,
+    )
+
+
 def not_found(resource: str, group: str, name: str) -> StatusError:
     """404 for an object."""
     return StatusError(
@@ -221,6 +239,10 @@ def from_error(error: KubemirrorError) -> StatusError:
             return error
         case SelectorError():
             return bad_request(str(error))
+        case RefusedError():
+            return refused(error.caller, error.attributes, error.reason)
+        case ImpersonationError():
+            return forbidden(str(error))
         case UnauthenticatedError():
             return unauthorized()
         case ForbiddenError() | DeniedError():

@@ -9,14 +9,15 @@ same frames.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from math import inf
 
 import orjson
 
+from kubemirror.access.audit import Stream
 from kubemirror.errors import ExpiredError, KubemirrorError, StoreError
 from kubemirror.serve.context import Context
 from kubemirror.serve.cursor import read_cursor, write_cursor
@@ -24,17 +25,16 @@ from kubemirror.serve.forms import As, key
 from kubemirror.serve.frame import Frame, batched
 from kubemirror.serve.life import Life
 from kubemirror.serve.problems import problem_of
-from kubemirror.serve.reading import freshness
-from kubemirror.serve.sharing import Audience, Sharing, Wire
-from kubemirror.serve.source import Holds, Source, Told
+from kubemirror.serve.reading import Reading, freshness
+from kubemirror.serve.sharing import Audience, Rest, Sharing, Wire, beat_seconds
+from kubemirror.serve.source import Holds, Source, Told, sources_of
 from kubemirror.serve.status import StatusError
 from kubemirror.serve.waiting import fresh, resumable
 from kubemirror.state.events import Phase
 from kubemirror.state.journal import Change, ChangeType
 from kubemirror.state.meaning import Comparison, Meaning, compared
+from kubemirror.state.objects import Object
 
-# A frozen upstream is to be seen within this time; proxies cut what is silent for 60 s.
-HEARTBEAT_SECONDS = 15.0
 # Timers may fire a moment early: what is due within this is due now, or the loop would spin until it is.
 CLOCK_SLACK_SECONDS = 0.001
 # Looked at before others get their turn: about 2 ms of selecting.
@@ -43,6 +43,12 @@ _INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
 
 _OTHER_COLUMNS = StatusError(410, "Expired", "the resource has other columns now: begin with a snapshot")
 _TYPES = {kind: kind.value.encode() for kind in ChangeType}
+
+_ENDS = {401: "forbidden", 403: "forbidden", 404: "gone", 410: "expired", 503: "shutdown"}
+
+
+def _unseen(objects: Iterable[Object], before: Reading) -> Iterator[Object]:
+    return (held for held in objects if not before.shows(held.namespace))
 
 
 def _nobody(types: Iterable[str]) -> None:
@@ -80,10 +86,11 @@ class Subscription:
         *,
         id: str = "0",  # noqa: A002 - its name on the wire
         until: float = inf,
-        ask_again: Callable[[], Awaitable[float]] | None = None,
+        ask_again: Callable[[Sequence[Reading]], Awaitable[tuple[float, list[Reading]]]] | None = None,
         sharing: Sharing | None = None,
     ) -> None:
-        """life: the connection's. ask_again: asks the Authorizer at ``until``; the new until, or raises StatusError.
+        """life: the connection's. ask_again: asks the Authorizer at ``until``, what is read now being given; until when
+        and what may be read from now on, at least as much; or raises what ends this.
 
         sharing: of what others hear alike, once ``at_rest_through`` says where it may be written.
         """
@@ -99,25 +106,30 @@ class Subscription:
         self._ask_again = ask_again
         self._woken = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._leave = context.lifecycle.on_change(self._woken.set)
+        self._leave = context.lifecycle.on_change(self._wake)
         self._initial: Iterator[Frame | None] | None = None
         self._initial_of: Source | None = None  # whose objects are being told
         self._cursor: dict[str, int] = {}
         self._beat_at = 0.0
+        self._gained: list[Reading] = []  # more may be read from now on, once what is behind has been told
         self._failure: tuple[KubemirrorError, Source] | None = None
         self._sharing = sharing
         self._wire: Wire | None = None
         self._heard: Callable[[Iterable[str]], None] = _nobody
         self._audience: Audience | None = None
-        self._resting = False  # the task waits, and what is plain may be told without it
-        self._rest_ends = 0.0
-        self._queued = False  # in the round
+        self._rest: Rest | None = None  # the task waits, and what is plain is told without it
         self.ended = ""
+        self.audited: Stream | None = None  # once it is told as opened
 
     @property
     def resources(self) -> list[str]:
         """Names of what is told."""
         return list(dict.fromkeys(source.reading.name for source in self._sources))
+
+    @property
+    def confined(self) -> bool:
+        """Whether its reader may not see all namespaces."""
+        return any(source.reading.confined for source in self._sources)
 
     @property
     def tells_columns(self) -> bool:
@@ -128,6 +140,8 @@ class Subscription:
     def subscribed(self) -> bytes:
         """The frame that says what is told, and in which columns."""
         parts = [b'{"type":"SUBSCRIBED"', self._tail, b',"resource":', orjson.dumps(self.resources)]
+        if self.confined:
+            parts.append(b',"omitted":"namespaces"')
         if self.tells_columns:
             columns = {source.reading.name: source.shape.columns for source in self._sources}
             told = b",".join(b"%s:%s" % (orjson.dumps(name), each) for name, each in columns.items())
@@ -165,7 +179,7 @@ class Subscription:
             return
         reader = source.reader
         try:
-            source.position = reader.subscribe(start, self._stir, source.interest)
+            source.position = reader.subscribe(start, self._wake, source.interest)
         except ExpiredError as error:
             if not wanted.begins_again:
                 raise
@@ -179,7 +193,7 @@ class Subscription:
 
     def _follow(self, source: Source, *, shown: bool, holds: Holds | None = None) -> None:
         """From now on. shown: with what is there now first. holds: what the reader has of it."""
-        source.position = source.reader.follow(self._stir, source.interest)
+        source.position = source.reader.follow(self._wake, source.interest)
         journal = source.position.journal
         source.gap = journal.gaps[-1] if journal.gap_is_open else None
         source.told = source.position.resource_version if source.gap is None else source.gap.low
@@ -200,6 +214,9 @@ class Subscription:
     def close(self) -> None:
         """Give the journal positions back; idempotent."""
         self._leave()
+        if self.audited is not None:
+            self.audited.closed(self.ended or "left")
+        self._rise()
         self._audience = self._wire = None  # the audience may live on by others, and would keep this one
         for source in self._sources:
             if source.position is not None:
@@ -210,6 +227,12 @@ class Subscription:
     def stop(self, reason: str) -> None:
         """End without a word: the reader has left."""
         self.ended = self.ended or reason
+        self._wake()
+
+    def _wake(self) -> None:
+        """The task has to look: at the journal, or at what ends it."""
+        if self._rest is not None:
+            self._rest.over()
         self._woken.set()
 
     # -- frames ---------------------------------------------------------------------------------------
@@ -225,24 +248,31 @@ class Subscription:
             # Only its end makes a snapshot worth anything: it is cut short by nothing but the process' own end.
             if now >= self._life.ends and (self._initial is None or self._life.reason == "shutdown"):
                 return self._goodbye()
-            if now >= self._until and not await self._still_allowed():
-                return [self._failed(self._refusal)]
+            if now >= self._until:
+                refusal = await self._still_allowed()
+                if refusal is not None:
+                    return [self._failed(refusal)]
             frames = self._ready()
             if frames or self.ended:
                 return frames
-            if self._initial is not None or self._failure is not None or any(each.behind for each in self._sources):
+            if (
+                self._initial is not None
+                or self._failure is not None
+                or self._gained
+                or any(each.behind for each in self._sources)
+            ):
                 await asyncio.sleep(0)  # nothing of it was selected so far: others first
                 continue
             self._woken.clear()
-            self._rest_ends = min(self._beat_at, self._life.ends, self._until)
-            self._resting = self._may_rest()
+            ends = min(self._life.ends, self._until)
+            self._lie_down(ends)
             try:
-                async with asyncio.timeout_at(self._rest_ends):
+                async with asyncio.timeout_at(ends if self._rest is not None else min(ends, self._beat_at)):
                     await self._woken.wait()
             except TimeoutError:
                 pass
             finally:
-                self._resting = False
+                self._rise()
         return []
 
     def _ready(self) -> list[Frame]:
@@ -281,6 +311,9 @@ class Subscription:
                 source.gap = None
                 self._cursor[source.name] = source.cursor
                 frames.append(self._bookmark(source, self._written()))
+        if self._gained and not any(each.behind for each in self._sources):
+            self._admit()
+            return frames
         if self._loop.time() + CLOCK_SLACK_SECONDS >= self._beat_at:
             self._plan_beat()
             self._mark_cursor()
@@ -311,14 +344,7 @@ class Subscription:
         for source in sources:
             self._initial_of = source
             yield from self._vanished(source)
-            for count, held in enumerate(source.objects, start=1):
-                if source.shows(held):
-                    kind = ChangeType.MODIFIED if (held.namespace, held.name) in source.holds else ChangeType.ADDED
-                    yield Frame((kind.value,), self._event(kind, source.shape.carry(held), ""))
-                if count % _TURN == 0:
-                    source.require_kept()
-                    yield None
-            source.objects, source.holds = iter(()), {}
+            yield from self._shown_frames(source)
         for source in sources:
             self._initial_of = source
             source.require_kept()
@@ -328,6 +354,17 @@ class Subscription:
         for source in others:
             yield self._bookmark(source, "")
         yield self._bookmark(final, cursor, annotations=_INITIAL_EVENTS_END)
+
+    def _shown_frames(self, source: Source) -> Iterator[Frame | None]:
+        self._initial_of = source
+        for count, held in enumerate(source.objects, start=1):
+            if source.shows(held):
+                kind = ChangeType.MODIFIED if (held.namespace, held.name) in source.holds else ChangeType.ADDED
+                yield Frame((kind.value,), self._event(kind, source.shape.carry(held), ""))
+            if count % _TURN == 0:
+                source.require_kept()
+                yield None
+        source.objects, source.holds = iter(()), {}
 
     def _vanished(self, source: Source) -> Iterator[Frame]:
         """DELETED for what the reader names and is not there any more, or is another object of the same name."""
@@ -396,78 +433,60 @@ class Subscription:
         self._wire = wire
         self._heard = heard
 
-    def _may_rest(self) -> bool:
-        """Whether nothing about it is its own: one store, no RV ahead to come up to, nothing to put together."""
-        if self._wire is None or self._sharing is None or len(self._sources) > 1 or self._wanted.latest:
-            return False
+    def _lie_down(self, ends: float) -> None:
+        """Be told by the audience, where nothing about this is its own: one store, no RV ahead, nothing to compact."""
+        wire, sharing = self._wire, self._sharing
+        if wire is None or sharing is None or len(self._sources) > 1 or self._wanted.latest:
+            return
         (source,) = self._sources
-        if source.floor or source.gap is not None:
-            return False
-        journal = source.place.journal
-        if self._audience is None or self._audience.journal is not journal:
-            wire, reading, wanted = self._wire, source.reading, self._wanted
+        place = source.place
+        if source.floor or source.gap is not None or place.pending:
+            return
+        if self._audience is None or self._audience.journal is not place.journal:
+            reading, wanted = source.reading, self._wanted
             asked = (reading.namespace, reading.allowed, reading.excluded, source.selection, source.object_name)
             told = (self._id, source.shape.key, wanted.changes, wanted.batch, wire.kind)
-            key = (journal, source.name, asked, told)
-            self._audience = self._sharing.audience(key, lambda: Audience(journal, self._plain, self._encoding(wire)))
-        return True
+            key = (place.journal, source.name, asked, told)
+            self._audience = sharing.audience(key, lambda: self._gathered(sharing, source, wire))
+        self._rest = self._audience.rest(place, wire.outlet, self._woken.set, ends=ends, beat_at=self._beat_at)
 
-    def _encoding(self, wire: Wire) -> Callable[[Sequence[Frame]], bytes]:
+    def _gathered(self, sharing: Sharing, source: Source, wire: Wire) -> Audience:
+        """Those who hear what this one hears."""
         encode = wire.encode
-        return (lambda frames: encode([batched(frames)])) if self._wanted.batch else encode
+        if self._wanted.batch:
+            encode = lambda frames: wire.encode([batched(frames)])  # noqa: E731
+        return Audience(
+            sharing,
+            source.place.journal,
+            source.interest,
+            partial(self._plain, source),
+            encode,
+            beat=partial(self._beat, source),
+            heard=self._heard,
+            current=source.shape.current,
+        )
 
-    def _plain(self, change: Change) -> Frame | None:
-        """The frame of a change as everyone of this audience hears it."""
-        (source,) = self._sources
+    def _rise(self) -> None:
+        """Read for itself again, from where the audience has come."""
+        rest, self._rest = self._rest, None
+        if rest is None:
+            return
+        rest.over()
+        self._beat_at = rest.beat_at
+        if rest.reached:
+            (source,) = self._sources
+            source.told = self._cursor[source.name] = max(source.told, rest.reached)
+
+    def _plain(self, source: Source, change: Change) -> Frame | None:
+        """The frame of a change as everyone of this audience hears it: by ``source`` as it was when they gathered."""
         told = source.heard(change.old, change)
         if told is None or not self._means(told):
             return None
         return self._shown(source, told, write_cursor({source.name: told.cursor}))
 
-    def _stir(self) -> None:
-        """The journal has something to read."""
-        if not self._resting or self._sharing is None:
-            self._woken.set()
-        elif not self._queued:
-            self._queued = True
-            self._sharing.round.add(self)
-
-    def tell(self, now: float) -> None:
-        """The round has come here: tell what is plain, or wake the task."""
-        self._queued = False
-        told = False
-        try:
-            told = self._tell_at_rest(now)
-        finally:
-            if not told:
-                self._woken.set()
-
-    def _tell_at_rest(self, now: float) -> bool:
-        """Write the next chunk, and move on; False, and nothing done, where that is for the task."""
-        sharing, wire, audience = self._sharing, self._wire, self._audience
-        if not self._resting or self._woken.is_set() or self.ended or now >= self._rest_ends:
-            return False
-        assert sharing is not None and wire is not None and audience is not None, "what rests has them"  # noqa: S101, PT018
-        (source,) = self._sources
-        place = source.place
-        if not source.shape.current():
-            return False
-        if not place.pending:
-            return True  # the task has been here since
-        if not wire.outlet.ready:
-            return False
-        chunk = sharing.chunk(audience, place)
-        if chunk is None:
-            return False
-        if chunk.data:
-            wire.outlet.write(chunk.data)
-            self._heard(chunk.types)
-        place.move(chunk.following, chunk.resource_version)
-        source.told = max(source.told, chunk.resource_version)
-        self._cursor[source.name] = source.told
-        if place.pending:
-            self._stir()
-        return True
+    def _beat(self, source: Source, cursor: int) -> Frame:
+        """A heartbeat of everyone of this audience who has come that far."""
+        return self._bookmark(source, write_cursor({source.name: cursor}), heartbeat=True, reached=cursor)
 
     # -- writing --------------------------------------------------------------------------------------
 
@@ -481,13 +500,21 @@ class Subscription:
         return b"".join(parts)
 
     def _bookmark(
-        self, source: Source, cursor: str, annotations: dict[str, str] | None = None, *, heartbeat: bool = False
+        self,
+        source: Source,
+        cursor: str,
+        annotations: dict[str, str] | None = None,
+        *,
+        heartbeat: bool = False,
+        reached: int | None = None,
     ) -> Frame:
+        """reached: the source's cursor, where it is not as this subscription has read."""
         context, resource = self._context, source.reading.entry.resource
         state = freshness([source.reader], context.clock())
         stale = state.stale_seconds
         since = None if stale is None else datetime.fromtimestamp(context.wall() - stale, UTC)
-        metadata: dict[str, object] = {"resourceVersion": str(source.cursor), "creationTimestamp": None}
+        metadata: dict[str, object] = {"resourceVersion": str(source.cursor if reached is None else reached)}
+        metadata["creationTimestamp"] = None
         if annotations:
             metadata["annotations"] = annotations
         event: dict[str, object] = {
@@ -514,7 +541,7 @@ class Subscription:
 
     def _failed(self, error: StatusError) -> Frame:
         expired = error.code == 410
-        self.ended = {403: "forbidden", 404: "gone", 410: "expired", 503: "shutdown"}.get(error.code, "error")
+        self.ended = _ENDS.get(error.code, "error")
         cursor = "" if expired or self._initial is not None else self._written()
         end = b',"resourceVersion":"%s"}' % cursor.encode() if cursor else b"}"
         data = b"".join((b'{"type":"ERROR","object":', error.body, self._tail, end))
@@ -544,19 +571,54 @@ class Subscription:
         return write_cursor({source.name: self._cursor.get(source.name, 0) for source in self._sources})
 
     def _plan_beat(self) -> None:
-        self._beat_at = self._loop.time() + HEARTBEAT_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311
+        self._beat_at = self._loop.time() + beat_seconds()
 
     # -- access ---------------------------------------------------------------------------------------
 
-    _refusal = StatusError(403, "Forbidden", "access was withdrawn")
-
-    async def _still_allowed(self) -> bool:
+    async def _still_allowed(self) -> StatusError | None:
+        """None, or why not."""
         if self._ask_again is None:
             self._until = inf
-            return True
+            return None
+        now = {source.reading.name: source.reading for source in self._sources}
+        now |= {reading.name: reading for reading in self._gained}
         try:
-            self._until = await self._ask_again()
-        except StatusError as error:
-            self._refusal = error
-            return False
-        return True
+            self._until, then = await self._ask_again(list(now.values()))
+        except KubemirrorError as error:
+            return problem_of(error)
+        if [each.allowed for each in then] != [each.allowed for each in now.values()]:
+            self._gained = then
+        return None
+
+    def _admit(self) -> None:
+        """Tell what else may be seen from now on, as ADDED: this reader stands where the stores do."""
+        readings = {reading.name: reading for reading in self._gained}
+        self._gained = []
+        self._audience = None
+        admitted: list[Source] = []
+        for index, before in enumerate(self._sources):
+            # Another one: an audience goes by the one before, and some of it may see no more than that shows.
+            source = self._sources[index] = replace(before, reading=readings[before.reading.name])
+            if source.reading.allowed != before.reading.allowed and not source.namespace:
+                shown = source.reading.objects_of(source.reader)
+                source.objects = _unseen(shown, before.reading)
+                admitted.append(source)
+        present = {source.name for source in self._sources}
+        for reading in readings.values():
+            like = next(source for source in self._sources if source.reading is reading)
+            for source in sources_of(reading, like.selection, like.object_name, like.shape):
+                if source.name not in present:  # a store of a namespace, which could not be read before
+                    self._follow(source, shown=True)
+                    self._sources.append(source)
+                    admitted.append(source)
+        self._initial = self._admitted_frames(admitted)
+
+    def _admitted_frames(self, admitted: list[Source]) -> Iterator[Frame | None]:
+        for source in admitted:
+            yield from self._shown_frames(source)
+        for source in admitted:
+            self._initial_of = source
+            source.require_kept()
+        self._mark_cursor()
+        for source in admitted:
+            yield self._bookmark(source, self._written())

@@ -15,16 +15,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
-import orjson
-
 from kubemirror.serve.reading import Reading
 from kubemirror.state.catalog import Resource
 from kubemirror.state.objects import Object
 from kubemirror.state.store import Reader
-from kubemirror.views.computed import short
+from kubemirror.views.computed import judged, short
 from kubemirror.views.conditions import Tone
-from kubemirror.views.fields import Fields, maps, text
-from kubemirror.views.rollout import verdict
+from kubemirror.views.ownership import references
 from kubemirror.views.verdicts import Verdict
 from kubemirror.views.versions import versions
 
@@ -34,6 +31,8 @@ SLICE_SECONDS = 0.004
 RUNNERS = frozenset({"deployments.apps", "statefulsets.apps", "daemonsets.apps", "cronjobs.batch"})
 # Not as wanted, or not yet.
 TROUBLED = frozenset({Tone.BAD, Tone.WARN, Tone.BUSY, Tone.UNKNOWN})
+# Kinds that come by the hundred thousand: of those that are as wanted no more than that is kept.
+MANY = frozenset({"pods", "replicasets.apps", "jobs.batch"})
 
 
 class Run(NamedTuple):
@@ -46,9 +45,13 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Surveyed:
-    """One object. owner: uid of its controller, "" for none."""
+    """One object. owner: uid of its controller, "" for none.
+
+    verdict: None where there is none, and where it is not kept: of many kinds' objects that are as wanted.
+    """
 
     held: Object
+    tone: Tone | None
     verdict: Verdict | None
     owner: str
     runs: tuple[Run, ...]
@@ -64,10 +67,17 @@ class Part:
     resource: Resource
     namespace: str
     version: tuple[int, int]
-    objects: Mapping[str, Surveyed]
     counts: Counter[Tone]
     troubled: tuple[Surveyed, ...]
     images: Mapping[tuple[str, str], tuple[Surveyed, ...]]
+
+
+class _Known:
+    """The objects of one resource that were looked at, by namespace and name."""
+
+    def __init__(self, resource: Resource) -> None:
+        self.resource = resource
+        self.spaces: dict[str, dict[str, Surveyed]] = {}
 
 
 class Survey:
@@ -75,44 +85,47 @@ class Survey:
 
     def __init__(self) -> None:
         self._kept: WeakKeyDictionary[Reader, dict[str, Part]] = WeakKeyDictionary()
-        self._known: dict[Resource, dict[str, dict[str, Surveyed]]] = {}
+        self._known: dict[str, _Known] = {}
         self._lock = asyncio.Lock()
 
     async def parts(self, reading: Reading) -> list[Part]:
         """The namespaces of ``reading``, each as it is when its turn comes."""
+        resource = reading.entry.resource
         async with self._lock:  # who comes second finds it done
             found: list[Part] = []
             until = time.perf_counter() + SLICE_SECONDS
             for reader, namespace in reading.parts():
+                self._forget(resource, reader)
                 for each in reader.namespaces if namespace is None else (namespace,):
-                    found.append(self._part(reading.entry.resource, reader, each))
+                    found.append(self._part(resource, reader, each))
                     if time.perf_counter() >= until:
                         await asyncio.sleep(0)
                         until = time.perf_counter() + SLICE_SECONDS
             return found
 
     def verdict(self, resource: Resource, held: Object) -> Verdict | None:
-        """The verdict on one object, found once for each version of it."""
-        return self._one(resource, held).verdict
+        """The verdict on one object, found once for each version of it where it is kept."""
+        found = self._one(resource, held)
+        if found.verdict is None and found.tone is not None:
+            return judged(resource, held)
+        return found.verdict
 
     def runs(self, resource: Resource, held: Object) -> tuple[Run, ...]:
         """The images that one workload runs, found once for each version of it."""
         return self._one(resource, held).runs if resource.name in RUNNERS else runs(resource, held)
 
     def _one(self, resource: Resource, held: Object) -> Surveyed:
-        known = self._spaces(resource).setdefault(held.namespace, {})
+        known = self._of(resource).spaces.setdefault(held.namespace, {})
         found = known.get(held.name)
         if found is None or found.held is not held:
             found = known[held.name] = surveyed(resource, held)
         return found
 
-    def _spaces(self, resource: Resource) -> dict[str, dict[str, Surveyed]]:
-        spaces = self._known.get(resource)
-        if spaces is None:  # the resource is another now: what was said under its old definition is forgotten
-            for other in [each for each in self._known if each.name == resource.name]:
-                del self._known[other]
-            spaces = self._known[resource] = {}
-        return spaces
+    def _of(self, resource: Resource) -> _Known:
+        known = self._known.get(resource.name)
+        if known is None or known.resource is not resource:  # another definition: what was said is forgotten
+            known = self._known[resource.name] = _Known(resource)
+        return known
 
     def _part(self, resource: Resource, reader: Reader, namespace: str) -> Part:
         kept = self._kept.setdefault(reader, {})
@@ -120,27 +133,32 @@ class Survey:
         version = (reader.epoch, reader.version(namespace))
         if part is not None and part.version == version and part.resource is resource:
             return part
-        spaces = self._spaces(resource)
+        spaces = self._of(resource).spaces
         before = spaces.get(namespace, {})
         objects: dict[str, Surveyed] = {}
         for held in reader.snapshot(namespace).objects:
             known = before.get(held.name)
             objects[held.name] = known if known is not None and known.held is held else surveyed(resource, held)
         spaces[namespace] = objects
-        judged = [(each, each.verdict.tone) for each in objects.values() if each.verdict is not None]
         part = kept[namespace] = Part(
             resource,
             namespace,
             version,
-            objects,
-            Counter(tone for _, tone in judged),
-            tuple(each for each, tone in judged if tone in TROUBLED),
+            Counter(each.tone for each in objects.values() if each.tone is not None),
+            tuple(each for each in objects.values() if each.tone in TROUBLED),
             _images(objects.values()),
         )
-        for gone in kept.keys() - set(reader.namespaces) - {namespace}:
+        return part
+
+    def _forget(self, resource: Resource, reader: Reader) -> None:
+        """Namespaces that hold nothing any more."""
+        kept = self._kept.get(reader)
+        if kept is None or len(kept) <= len(reader.namespaces):
+            return
+        spaces = self._of(resource).spaces
+        for gone in kept.keys() - set(reader.namespaces):
             del kept[gone]
             spaces.pop(gone, None)
-        return part
 
 
 def _images(objects: Iterable[Surveyed]) -> dict[tuple[str, str], tuple[Surveyed, ...]]:
@@ -153,11 +171,16 @@ def _images(objects: Iterable[Surveyed]) -> dict[tuple[str, str], tuple[Surveyed
 
 def surveyed(resource: Resource, held: Object) -> Surveyed:
     """What one object says of itself."""
-    if held.error:
-        return Surveyed(held, Verdict("Unknown", Tone.UNKNOWN, held.error, "only the header is held"), "", ())
-    data: Fields = orjson.loads(held.raw)
-    owner = next((text(each, "uid") for each in owners(data) if each.get("controller") is True), "")
-    return Surveyed(held, verdict(resource, data), owner, runs(resource, held) if resource.name in RUNNERS else ())
+    found = judged(resource, held)
+    tone = found.tone if found is not None else None
+    troubled = tone in TROUBLED
+    return Surveyed(
+        held,
+        tone,
+        found if troubled or resource.name not in MANY else None,
+        next((each.uid for each in references(held) if each.controller), "") if troubled else "",
+        runs(resource, held) if resource.name in RUNNERS else (),
+    )
 
 
 def runs(resource: Resource, held: Object) -> tuple[Run, ...]:
@@ -166,8 +189,3 @@ def runs(resource: Resource, held: Object) -> tuple[Run, ...]:
     if item is None:
         return ()
     return tuple({Run(each["container"], each["version"], short(each["image"])): None for each in item["containers"]})
-
-
-def owners(data: Fields) -> list[Fields]:
-    """metadata.ownerReferences."""
-    return maps(data, "metadata", "ownerReferences")

@@ -12,14 +12,16 @@ import yaml as yaml_format
 
 from kubemirror.serve.forms import whole
 from kubemirror.serve.listing import Listing, listing
-from kubemirror.serve.row import Group, View, row_bytes
+from kubemirror.serve.row import Group, View
+from kubemirror.serve.turns import in_turns
 from kubemirror.state.catalog import Resource
 from kubemirror.state.objects import Object
 
 # What a spreadsheet takes for a formula when a cell begins with it (OWASP: CSV injection).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - Excel reads these, too
 
-Cells = Sequence[Sequence[Any]]
+# As text: see ``text_of``.
+Cells = Sequence[Sequence[str]]
 
 _DUMPER: Any = getattr(yaml_format, "CSafeDumper", yaml_format.SafeDumper)
 
@@ -38,8 +40,8 @@ def table(titles: Sequence[str], rows: Cells, *, none: str) -> bytes:
     """Columns aligned as kubectl aligns them: three spaces apart, names in capitals."""
     if not rows:
         return f"{none}\n".encode()
-    lines = [[text_of(title).upper() for title in titles]]
-    lines += [[text_of(value) for value in cells] for cells in rows]
+    lines: list[Sequence[str]] = [[text_of(title).upper() for title in titles]]
+    lines += rows
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     printed = (
         "   ".join([value.ljust(width) for value, width in zip(line, widths, strict=True)]).rstrip() for line in lines
@@ -47,13 +49,13 @@ def table(titles: Sequence[str], rows: Cells, *, none: str) -> bytes:
     return ("\n".join(printed) + "\n").encode()
 
 
-def csv(titles: Sequence[str], rows: Cells, separator: str) -> bytes:
+async def csv(titles: Sequence[str], rows: Cells, separator: str) -> bytes:
     """RFC 4180 (or tab-separated); a cell that a spreadsheet would run gets an apostrophe in front."""
     out = io.StringIO()
     writer = csv_format.writer(out, delimiter=separator, lineterminator="\r\n" if separator == "," else "\n")
     writer.writerow([_inert(text_of(title)) for title in titles])
-    for cells in rows:
-        writer.writerow([_inert(text_of(value)) for value in cells])
+    async for some in in_turns(rows):
+        writer.writerows([[_inert(value) for value in cells] for cells in some])
     return out.getvalue().encode()
 
 
@@ -71,7 +73,7 @@ def markdown(titles: Sequence[str], rows: Cells) -> bytes:
     """A table to paste into a ticket."""
     lines = ["| " + " | ".join(_marked(text_of(title)) for title in titles) + " |"]
     lines.append("|" + " --- |" * len(titles))
-    lines += ["| " + " | ".join(_marked(text_of(value)) for value in cells) + " |" for cells in rows]
+    lines += ["| " + " | ".join(map(_marked, cells)) + " |" for cells in rows]
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -107,11 +109,10 @@ def listed(held: Sequence[Object], cursor: str, following: str, total: int) -> b
     return listing(head, [each.raw for each in held], b'],"total":%d}\n' % total)
 
 
-def viewed(view: View) -> bytes | Listing:
-    """The view model as JSON."""
-    rows, view = [row_bytes(row) for row in view.rows], view.model_copy(update={"rows": []})
-    whole_ = view.model_dump_json(by_alias=True, exclude_none=True).encode()
-    head, _, tail = whole_.partition(b'"rows":[]')
+def viewed(view: View, rows: list[bytes]) -> bytes | Listing:
+    """The view model as JSON. rows: its rows, as JSON."""
+    told = view.model_copy(update={"rows": []}).model_dump_json(by_alias=True, exclude_none=True).encode()
+    head, _, tail = told.partition(b'"rows":[]')
     return listing(head + b'"rows":[', rows, b"]" + tail + b"\n")
 
 

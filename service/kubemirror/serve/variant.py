@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterable
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
+from kubemirror.access.client_certificate import ClientCertificate
 from kubemirror.settings import Settings
 
 Header = tuple[bytes, bytes]
@@ -23,6 +24,7 @@ READ = frozenset(
         b"cookie",
         b"host",
         b"if-none-match",
+        b"kubemirror-proxy-secret",
         b"last-event-id",
         b"origin",
         b"user-agent",
@@ -63,9 +65,11 @@ def agent_of(user_agent: bytes) -> bytes:
     return next((known for known in _AGENTS if user_agent.startswith(known)), b"")
 
 
-def connection_of(scheme: str, peer: tuple[str, int] | None, settings: Settings) -> Hashable:
-    """What handlers may know of a connection: its scheme, and whether its peer is a proxy that is believed."""
-    return scheme, trusted(peer, settings.trusted_proxies)
+def connection_of(
+    scheme: str, peer: tuple[str, int] | None, settings: Settings, certificate: ClientCertificate | None = None
+) -> Hashable:
+    """What handlers may know of a connection: its scheme, whether its peer is a proxy that is believed, who it is."""
+    return scheme, trusted(peer, settings.trusted_proxies), certificate
 
 
 def trusted(peer: tuple[str, int] | None, proxies: tuple[str, ...]) -> bool:

@@ -114,6 +114,7 @@ def versions_page(serving: Serving, asked: Asked, reading: Reading, held: Iterab
         others=others if len(others) > 1 else (),
         state=reading.freshness(context.clock()),
         missing=reading.missing,
+        confined=reading.confined,
         namespace=reading.namespace,
         image=image,
         drifting=drifting[:MOST_IMAGES],

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from kubemirror.errors import KubemirrorError
 from kubemirror.serve.aligned import Aligned
+from kubemirror.serve.finishing import OMITTED
 from kubemirror.serve.frame import Frame
 from kubemirror.serve.life import Life
 from kubemirror.serve.problems import problem_of
@@ -51,6 +52,8 @@ class StreamResponse(Response):
         self.seat = seat
         self._aligned = Aligned() if framing is Framing.TABLE else None
         super().__init__(None, headers=_HEADERS, media_type=_MEDIA_TYPES[framing])
+        if subscription.confined:
+            self.raw_headers.append(OMITTED)
         del self.headers["content-length"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -154,8 +157,9 @@ def routes(serving: Serving) -> APIRouter:
         last_event_id = asked.headers.get("last-event-id", "") if framing is Framing.SSE else ""
         if last_event_id:  # a browser that comes back: its URL says what it wanted at first
             query = query.model_copy(update={"resource_version": last_event_id, "snapshot": None})
-        seat = serving.seats.take(asked.client, ROUTE, framing)
+        seat = serving.seats.take(asked.client, ROUTE, framing, asked.caller)
         try:
+            await serving.turns.take()
             subscription = await subscribe(serving, asked, query, Life(serving.context))
         except BaseException as error:
             seat.leave()

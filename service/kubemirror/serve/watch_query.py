@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self, get_origin
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from kubemirror.access.authorizer import Caller, Decision, ResourceAttributes
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.forms import As
 from kubemirror.serve.life import Life
@@ -19,7 +20,7 @@ from kubemirror.serve.rendering import said_of
 from kubemirror.serve.routes import parameters
 from kubemirror.serve.serving import Serving
 from kubemirror.serve.source import Holds, Source, sources_of
-from kubemirror.serve.status import StatusError, bad_request
+from kubemirror.serve.status import bad_request, forbidden
 from kubemirror.serve.subscription import Subscription, Wanted
 from kubemirror.serve.view_query import ViewQuery
 from kubemirror.serve.watch_shape import shape_of
@@ -133,29 +134,33 @@ async def subscribe(
     """Open what ``query`` asks for. Raises StatusError or what a store answers; nothing is left open then."""
     context = serving.context
 
-    async def readings() -> list[Reading]:
+    async def readings(caller: Caller, held: Mapping[str, Decision]) -> list[Reading]:
         entries = {entry.resource.name: entry for entry in (find(context, name) for name in query.resource)}
         return [
             await read_namespaces(
                 context,
-                asked.caller,
+                caller,
                 entry,
                 query.namespaces,
                 verb="watch",
                 name=query.name,
                 label_selector=query.label_selector,
                 field_selector=query.field_selector,
+                held=held.get(entry.resource.name),
             )
             for entry in entries.values()
         ]
 
-    opened = await readings()
+    # A socket may be older than what is known of whoever opened it.
+    caller = asked.caller if asked.caller.credential is None else await asked.caller.credential.now()
+    opened = await readings(caller, {})
 
-    async def ask_again() -> float:
-        now = await readings()
-        if [each.allowed for each in now] != [each.allowed for each in opened]:
-            raise StatusError(410, "Expired", "the namespaces you may see have changed: begin with a snapshot")
-        return min(each.until for each in now)
+    async def ask_again(now: Sequence[Reading]) -> tuple[float, list[Reading]]:
+        again = caller if caller.credential is None else await caller.credential.again()
+        then = await readings(again, {each.name: each.decision for each in now})
+        for before, after in zip(now, then, strict=True):
+            require_none_lost(before, after)
+        return min(again.until, *(each.until for each in then)), then
 
     label = parse_label_selector(query.label_selector)
     sources: list[Source] = []
@@ -172,7 +177,7 @@ async def subscribe(
         begins_again=query.on_expired is OnExpired.SNAPSHOT,
         holds=held(query.holds, sources) if query.holds else None,
     )
-    until = min(each.until for each in opened)
+    until = min(caller.until, *(each.until for each in opened))
     subscription = Subscription(
         context, sources, wanted, life, id=id, until=until, ask_again=ask_again, sharing=serving.sharing
     )
@@ -181,7 +186,35 @@ async def subscribe(
     except BaseException:
         subscription.close()
         raise
+    named = [_attributes(each, query) for each in opened]
+    subscription.audited = context.audit.opened(asked.caller, named, query.resource_version)
     return subscription
+
+
+def _attributes(reading: Reading, query: WatchQuery) -> ResourceAttributes:
+    """What was decided about, for the audit."""
+    resource = reading.entry.resource
+    return ResourceAttributes(
+        verb="watch",
+        group=resource.group,
+        version=resource.version,
+        resource=resource.plural,
+        namespace=reading.namespace or "",
+        name=query.name,
+        label_selector=query.label_selector,
+        field_selector=query.field_selector,
+    )
+
+
+def require_none_lost(before: Reading, after: Reading) -> None:
+    """Raise 403 where less may be seen than what the reader has been told of."""
+    if after.allowed is None:
+        return
+    if before.allowed is None:
+        raise forbidden(f"access to all namespaces of {before.name} was withdrawn")
+    lost = before.allowed - after.allowed
+    if lost:
+        raise forbidden(f"access to {before.name} was withdrawn in {', '.join(sorted(lost))}")
 
 
 def held(named: Sequence[str], sources: Sequence[Source]) -> dict[str, Holds]:

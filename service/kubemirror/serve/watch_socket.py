@@ -22,14 +22,16 @@ from starlette.types import Receive, Scope, Send
 
 from kubemirror.errors import KubemirrorError
 from kubemirror.serve.asked import Asked
+from kubemirror.serve.finishing import OMITTED
 from kubemirror.serve.frame import Frame
 from kubemirror.serve.kubernetes.streams import Outlet
+from kubemirror.serve.kubernetes.websocket import subprotocol
 from kubemirror.serve.life import Life
 from kubemirror.serve.problems import not_found, problem_of, try_later
 from kubemirror.serve.rendering import send_status
 from kubemirror.serve.serving import Serving
 from kubemirror.serve.sharing import Wire
-from kubemirror.serve.status import StatusError, bad_request, forbidden
+from kubemirror.serve.status import StatusError, bad_request
 from kubemirror.serve.subscription import Subscription
 from kubemirror.serve.watch import ROUTE
 from kubemirror.serve.watch_query import REPEATED, WatchQuery, query_of, subscribe
@@ -58,7 +60,7 @@ async def websocket(serving: Serving, asked: Asked, scope: Scope, receive: Recei
     await receive()  # websocket.connect
     first: Subscription | None = None
     try:
-        seat = serving.seats.take(asked.client, ROUTE, "websocket")
+        seat = serving.seats.take(asked.client, ROUTE, "websocket", asked.caller)
     except StatusError as error:
         await send_status(error, asked, scope, send)
         return
@@ -66,6 +68,7 @@ async def websocket(serving: Serving, asked: Asked, scope: Scope, receive: Recei
         life = Life(serving.context)
         expired: StatusError | None = None
         try:
+            await serving.turns.take()
             query = first_query(asked)
             if query is not None:
                 first = await subscribe(serving, asked, query, life)
@@ -97,6 +100,7 @@ class Socket:
         self._receive = receive
         self._send = send
         self._life = life
+        self._subprotocol = subprotocol(scope)
         self._abort = scope.get("extensions", {}).get("kubemirror.abort")
         self._outlet: Outlet | None = scope.get("extensions", {}).get("kubemirror.outlet")
         self._running: dict[str, _Running] = {}
@@ -108,7 +112,8 @@ class Socket:
     async def run(self, first: Subscription | None, expired: StatusError | None) -> None:
         """Serve it until either side leaves."""
         try:
-            await self._send({"type": "websocket.accept"})
+            headers = [OMITTED] if first is not None and first.confined else []
+            await self._send({"type": "websocket.accept", "subprotocol": self._subprotocol, "headers": headers})
             if expired is not None:
                 await self._write([_error(expired, FIRST)])
                 await self._close("expired")
@@ -250,6 +255,10 @@ class Socket:
     async def _write(self, messages: Sequence[bytes]) -> None:
         """Whole messages, one after the other. Raises TimeoutError where the reader takes none of them."""
         async with self._turn:
+            outlet = self._outlet
+            if outlet is not None and outlet.ready:  # a reader that takes what comes is told a batch at once
+                outlet.write(b"".join([part for message in messages for part in framed(message)]))
+                return
             for message in messages:
                 async with asyncio.timeout(self._settings.stream_send_seconds):
                     await self._send({"type": "websocket.send", "text": message.decode()})
@@ -282,18 +291,18 @@ class Socket:
 
 
 def messages(frames: Sequence[Frame]) -> bytes:
-    """Each as an unfragmented text message of a server (RFC 6455, 5.2): not masked, so the same for everyone."""
-    parts: list[bytes] = []
-    for frame in frames:
-        size = len(frame.data)
-        if size < 126:
-            head = pack("!BB", _TEXT, size)
-        elif size < 1 << 16:
-            head = pack("!BBH", _TEXT, 126, size)
-        else:
-            head = pack("!BBQ", _TEXT, 127, size)
-        parts += (head, frame.data)
-    return b"".join(parts)
+    """Each as a message of its own."""
+    return b"".join([part for frame in frames for part in framed(frame.data)])
+
+
+def framed(message: bytes) -> tuple[bytes, bytes]:
+    """Head and payload of an unfragmented text message of a server (RFC 6455, 5.2): not masked, the same for all."""
+    size = len(message)
+    if size < 126:
+        return pack("!BB", _TEXT, size), message
+    if size < 1 << 16:
+        return pack("!BBH", _TEXT, 126, size), message
+    return pack("!BBQ", _TEXT, 127, size), message
 
 
 def _bring_forward(deadline: asyncio.Timeout, ends: float) -> None:
@@ -315,14 +324,3 @@ def _said(text: str) -> dict[str, Any]:
 def _error(error: StatusError, id_: str | None) -> bytes:
     named = b"" if id_ is None else b',"id":%s' % orjson.dumps(id_)
     return b'{"type":"ERROR","object":%s%s}' % (error.body, named)
-
-
-def origin_problem(asked: Asked, allowed: tuple[str, ...]) -> StatusError | None:
-    """Whether a page of another origin tries to open a WebSocket with its visitor's rights (CSWSH).
-
-    Browsers always send Origin; who sends none is no browser.
-    """
-    origin = asked.headers.get("origin")
-    if origin is None or origin == asked.origin or origin in allowed:
-        return None
-    return forbidden(f'WebSockets from origin "{origin}" are refused: allow it with --allow-origin {origin}')

@@ -144,6 +144,10 @@ class GroupVersionState:
     reason: str
 
 
+# Answers of ``find`` that are kept: what readers ask for are a few dozen names, and what else comes is not a leak.
+_FOUND = 1024
+
+
 @dataclass
 class Catalog:
     """The mirrored resources, in upstream's discovery order.
@@ -157,6 +161,7 @@ class Catalog:
     _entries: dict[str, Entry] = field(default_factory=dict)
     _order: Callable[[Resource], object] | None = None
     _listeners: dict[object, Callable[[], None]] = field(default_factory=dict)
+    _found: dict[str, Entry | None] = field(default_factory=dict)  # by name that was asked for, since it last moved
 
     def __iter__(self) -> Iterator[Entry]:
         entries: list[Entry] = list(self._entries.values())
@@ -213,7 +218,13 @@ class Catalog:
 
         Case-insensitive. Ties go to the earliest in discovery order, as kubectl's RESTMapper does.
         """
-        wanted = name.lower()
+        if name not in self._found:
+            if len(self._found) >= _FOUND:
+                self._found.clear()
+            self._found[name] = self._search(name.lower())
+        return self._found[name]
+
+    def _search(self, wanted: str) -> Entry | None:
         exact = self._entries.get(wanted)
         if exact is not None:
             return exact
@@ -253,5 +264,6 @@ class Catalog:
 
     def _moved(self) -> None:
         self.version += 1
+        self._found.clear()
         for listener in list(self._listeners.values()):
             listener()

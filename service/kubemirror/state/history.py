@@ -125,7 +125,7 @@ class _Of:
 
 @dataclass(slots=True)
 class _Watched:
-    """What is known of the watching of one resource."""
+    """What is known of the watching of one store."""
 
     began: float | None = None
     left: float = 0.0  # when the store before the one that is followed now was last heard
@@ -167,7 +167,7 @@ class History:
         self._live: set[int] = set()  # ids of the entries that are kept
         self._pending: dict[ObjectKey, list[Change]] = {}
         self._pending_count = 0
-        self._watched: dict[str, _Watched] = {}
+        self._watched: dict[tuple[str, str], _Watched] = {}
         self.wake: Callable[[], None] = _nothing  # called when there is something to settle, and was nothing before
 
     def __len__(self) -> int:
@@ -181,13 +181,18 @@ class History:
 
     # -- what is noted ----------------------------------------------------------------------------------
 
-    def follow(self, resource: str, reader: Reader) -> Callable[[], None]:
-        """Remember what changes in ``reader`` from now on, until the returned function is called."""
-        watched = self._watched.setdefault(resource, _Watched())
+    def follow(self, resource: str, reader: Reader, namespace: str = "") -> Callable[[], None]:
+        """Remember what changes in ``reader`` from now on, until the returned function is called.
+
+        namespace: the one that the store holds, "" for all.
+        """
+        watched = self._watched.setdefault((resource, namespace), _Watched())
         if reader.synced and watched.began is None:
             watched.began = reader.phase_since
         leave_list = reader.on_list(partial(self._listed, watched))
-        leave_changes = reader.on_change(partial(self._note, resource)) if resource not in UNTOLD else _nothing
+        leave_changes = _nothing
+        if resource not in UNTOLD:
+            leave_changes = reader.on_change(partial(self._note, resource, watched))
 
         def leave() -> None:
             leave_list()
@@ -203,9 +208,9 @@ class History:
             watched.stretches.append(Stretch(since or watched.left, until, skipped=False))
             watched.left = 0.0
 
-    def _note(self, resource: str, change: Change) -> None:
+    def _note(self, resource: str, watched: _Watched, change: Change) -> None:
         if self._pending_count >= MOST_PENDING:
-            self._skip(resource, change.at)
+            self._skip(watched, change.at)
             return
         state = change.state
         key = ObjectKey(resource, state.namespace, state.name)
@@ -217,9 +222,9 @@ class History:
         if self._pending_count == 1:
             self.wake()
 
-    def _skip(self, resource: str, at: float) -> None:
+    def _skip(self, watched: _Watched, at: float) -> None:
         self.skipped += 1
-        stretches = self._watched[resource].stretches
+        stretches = watched.stretches
         if stretches and stretches[-1].skipped and at - stretches[-1].until < TOGETHER_SECONDS:
             stretches[-1] = stretches[-1]._replace(until=at)
         else:
@@ -286,7 +291,8 @@ class History:
     def of(self, key: ObjectKey) -> Told:
         """All that is known of one object, as of now."""
         self._settle(key)
-        held, watched = self._objects.get(key), self._watched.get(key.resource)
+        held = self._objects.get(key)
+        watched = self._watched.get((key.resource, key.namespace)) or self._watched.get((key.resource, ""))
         return Told(
             tuple(reversed(held.entries)) if held is not None else (),
             tuple(reversed(watched.stretches)) if watched is not None else (),
@@ -315,8 +321,8 @@ class History:
 
     def began(self, resource: str) -> float | None:
         """Since when ``resource`` is watched (the stores' clock); None where it is not, or nothing is kept."""
-        watched = self._watched.get(resource)
-        return watched.began if watched is not None else None
+        began = [watched.began for (name, _), watched in self._watched.items() if name == resource]
+        return max((at for at in began if at is not None), default=None)
 
 
 def _least(entries: deque[Entry]) -> Entry:

@@ -113,9 +113,11 @@ class Position:
 
     ``wake`` is called at most once between two reads, synchronously from the writer: it must only note
     that there is something to read. It is also called when the journal ends.
+
+    readers: how many it stands for, who have ``part``ed from theirs meanwhile.
     """
 
-    __slots__ = ("_cursor", "_interest", "_journal", "_next", "_pending", "_wake")
+    __slots__ = ("_cursor", "_interest", "_journal", "_next", "_pending", "_wake", "readers")
 
     def __init__(
         self, journal: Journal, next_record: int, cursor: int, interest: Interest, wake: Callable[[], None]
@@ -126,6 +128,7 @@ class Position:
         self._interest = interest
         self._wake = wake
         self._pending = next_record < journal.end
+        self.readers = 1
 
     @property
     def pending(self) -> bool:
@@ -146,6 +149,11 @@ class Position:
     def next(self) -> int:
         """The sequence number of the record that is read next."""
         return self._next
+
+    @property
+    def reached(self) -> tuple[int, int]:
+        """The record that is read next, all before it being known, and the cursor."""
+        return self._next if self._pending else self._journal.end, self.resource_version
 
     @property
     def behind(self) -> int:
@@ -188,6 +196,17 @@ class Position:
         if resource_version > self._cursor:
             self._cursor = resource_version
 
+    def part(self) -> None:
+        """Be woken no more, and read nothing, until ``join``: another position stands in for this one."""
+        self._journal._leave(self)
+
+    def join(self, following: int, resource_version: int) -> None:
+        """Go on from the record ``following``, as ``move`` does, and be woken again; not once it is closed."""
+        if self._wake is not _nothing:
+            self._pending = following < self._journal.end
+            self.move(following, resource_version)
+            self._journal._join(self)
+
     def close(self) -> None:
         """Leave the journal's index; idempotent. ``wake`` is not called any more."""
         self._wake = _nothing
@@ -218,8 +237,8 @@ class Journal:
 
     @property
     def positions(self) -> int:
-        """How many readers hold a position."""
-        return sum(map(len, self._readers.values()))
+        """How many readers hold a position, or are stood in for by one."""
+        return sum(position.readers for positions in self._readers.values() for position in positions)
 
     @property
     def span(self) -> tuple[float, float] | None:

@@ -137,10 +137,14 @@ class Ingest:
             redaction = self._redaction
             manager, metadata = redaction.cut(metadata)
             fields["metadata"] = metadata
+            if self._replace_type:  # whatever came beside what was asked for
+                fields = {name: fields[name] for name in ("kind", "apiVersion", "metadata") if name in fields}
             if self._replace_type or "kind" not in fields or "apiVersion" not in fields:
                 rest = {name: value for name, value in fields.items() if name not in self._type_fields}
                 fields = {**self._type_fields, **rest}
             body, cells = redaction.mask(fields, cells)
+        except RecursionError:  # masking decodes all of it, and someone may nest a custom resource as deep as they like
+            return self._unreadable(raw, ValueError("it is nested too deep"))
         except (KeyError, ValueError, TypeError) as error:  # msgspec's errors are ValueErrors
             return self._unreadable(raw, error)
         return Object(
@@ -184,7 +188,7 @@ class Ingest:
                 resource_version=identity.resource_version,
             )
             int(identity.resource_version)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ValueError(f"not a Kubernetes object: {error}") from error
         if not header.name:
             raise ValueError("not a Kubernetes object: no metadata.name") from error

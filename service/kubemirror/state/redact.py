@@ -9,7 +9,7 @@ and belongs to the access modes; the hook stands here so that no later caller ca
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -97,6 +97,11 @@ class NoRedaction:
 
 CUT = Cut()
 NO_REDACTION = NoRedaction()
+
+
+def without_last_applied(redaction: Redaction) -> Redaction:
+    """``redaction``, which keeps no last-applied annotation whatever it was told."""
+    return replace(redaction, keep_last_applied=False) if isinstance(redaction, Cut) else CUT
 
 
 def _newest(managed_fields: msgspec.Raw) -> Manager | None:

@@ -1,7 +1,8 @@
 """The few things that serving may ask of the API server, as Protocols.
 
 kube/ implements them, app.py hands them to serve/: so serve/ never knows a connection, and a test can
-count what is asked. All of these are cached by their implementer; none is asked by an ordinary read.
+count what is asked. All but reviews are cached by their implementer; reviews are by access/, since only there is known
+how long an answer about access holds. None is asked by an ordinary read of the same caller.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Reviews(Protocol):
     """authentication.k8s.io and authorization.k8s.io reviews."""
 
     async def create(self, group: str, kind: str, spec: dict[str, Any], *, token: str | None = None) -> dict[str, Any]:
-        """POST a review of ``kind`` (TokenReview, SubjectAccessReview, ...); its ``status``.
+        """POST a review of ``kind`` (TokenReview, SubjectAccessReview, ...); its ``status``. Nothing is cached.
 
         token: send it with the caller's own bearer token in place of ours (SelfSubjectAccessReview).
         """

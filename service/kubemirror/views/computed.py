@@ -61,6 +61,7 @@ def computed(resource: Resource, judge: Judge = judged, last_change: Cell | None
                 lambda held, _: _said(judge, resource, held),
             )
         )
+        found.append(Computed("Rule", "string", "Which rule says so.", 1, lambda held, _: _rule(judge, resource, held)))
     if resource.name in WORKLOADS:
         found.append(
             Computed(
@@ -103,6 +104,11 @@ class Said(str):
 def _said(judge: Judge, resource: Resource, held: Object) -> Said | None:
     found = judge(resource, held)
     return Said.of(found) if found is not None else None
+
+
+def _rule(judge: Judge, resource: Resource, held: Object) -> str | None:
+    found = judge(resource, held)
+    return found.rule if found is not None else None
 
 
 def short_versions(resource: Resource, held: Object) -> str | None:

@@ -18,15 +18,16 @@ import structlog
 
 from kubemirror.access.authorizer import (
     Allow,
-    AllowNamespaces,
     Caller,
     Decision,
     Deny,
     PathAttributes,
     ResourceAttributes,
 )
-from kubemirror.errors import GoneError, KubemirrorError, NotSyncedError, SelectorError
+from kubemirror.access.presented import Presented
+from kubemirror.errors import GoneError, KubemirrorError, NotSyncedError
 from kubemirror.serve import status
+from kubemirror.serve.attributes import attributes_of
 from kubemirror.serve.context import Context
 from kubemirror.serve.kubernetes import reviews, websocket
 from kubemirror.serve.kubernetes.answer import NO_CACHE, Answer, Message, Receive, Scope, Send, write
@@ -45,10 +46,11 @@ from kubemirror.serve.kubernetes.options import (
 from kubemirror.serve.kubernetes.path import GroupPath, PlainPath, ResourcePath, parse_path
 from kubemirror.serve.kubernetes.reads import Reads, Target, warnings
 from kubemirror.serve.kubernetes.request import Request
-from kubemirror.serve.kubernetes.round import Round
 from kubemirror.serve.kubernetes.streams import HttpOutput, WebSocketOutput
 from kubemirror.serve.kubernetes.watching import LEAST_SECONDS, Asked, SlowReaderError, Watch
 from kubemirror.serve.negotiation import JSON, PROTOBUF, YAML, Accepted, names_type, negotiate
+from kubemirror.serve.opening import Turns
+from kubemirror.serve.sharing import Sharing
 from kubemirror.serve.status import StatusError
 from kubemirror.state.catalog import Entry, Resource, ServedVersion
 from kubemirror.state.selectors import ALL, Selection, parse_field_selector, parse_label_selector
@@ -80,6 +82,8 @@ class _Stream:
 
     asked: Asked
     target: Target
+    caller: Caller
+    attributes: ResourceAttributes
     listed: bool = False
 
 
@@ -91,7 +95,8 @@ class KubernetesApp:
         self._discovery = Discovery(context.catalog, ("v2",) if context.authoritative else AGGREGATED_VERSIONS)
         self._reads = Reads(context)
         self.frames = Frames()
-        self._round = Round(done=self.frames.forget)
+        self._sharing = Sharing()
+        self._turns = Turns()
         self._printers: dict[tuple[str, str], tuple[Resource, int, Printer]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,7 +110,7 @@ class KubernetesApp:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request.of(scope)
         try:
-            answer, accepted = await self._answer(request, receive)
+            answer, accepted = await self._answer(request, await self._caller(scope, request), receive)
             if isinstance(answer, _Stream):
                 output, headers = HttpOutput(scope, receive, send), self._reads.headers(answer.target)
                 await self._stream(answer, output, lambda: output.start(headers))
@@ -130,7 +135,7 @@ class KubernetesApp:
         request = Request.of(scope)
         try:
             subprotocol, request.headers = websocket.handshake(scope, request.headers)
-            answer, _ = await self._answer(request, receive)
+            answer, _ = await self._answer(request, await self._caller(scope, request), receive)
             if not isinstance(answer, _Stream):
                 raise status.bad_request("only a watch can be upgraded to a WebSocket")
             output = WebSocketOutput(scope, receive, send)
@@ -143,7 +148,8 @@ class KubernetesApp:
     ) -> None:
         """Run a watch and listen for the client's leave at the same time."""
         asked = stream.asked
-        watch = Watch(self._context, asked, self.frames, self._round)
+        watch = Watch(self._context, asked, self.frames, self._sharing)
+        await self._turns.take()
         await watch.open()
         try:
             await start()
@@ -151,13 +157,18 @@ class KubernetesApp:
                 await output.end()
                 return
             listener = asyncio.create_task(output.listen(watch.wake), name="watch client")
+            audited = self._context.audit.opened(stream.caller, [stream.attributes], str(asked.resource_version or ""))
+            ended = "ended"
             try:
                 await watch.run(output)
+                ended = "left" if output.gone else "failed" if watch.failed else "ended"
                 await output.end()
             except SlowReaderError:
+                ended = "slow"
                 log.info("watch.slow_reader_cut_off", resource=asked.resource.name)
                 output.abort()
             finally:
+                audited.closed(ended)
                 listener.cancel()
                 with suppress(asyncio.CancelledError):
                     await listener
@@ -166,10 +177,20 @@ class KubernetesApp:
 
     # -- routes ------------------------------------------------------------------------------------------
 
-    async def _answer(self, request: Request, receive: Receive) -> tuple[Answer | _Stream, Accepted]:
-        caller = await self._context.authenticator.authenticate(request.headers, request.peer)
-        if any(name.startswith(b"impersonate-") for name in request.headers):
-            raise status.forbidden("impersonation is not supported by this read-only mirror")
+    async def _caller(self, scope: Scope, request: Request) -> Caller:
+        """Who asks: known already behind application.py, asked for where this app stands alone (the demo's)."""
+        known: Any = scope.get("kubemirror.asked")
+        if known is None:
+            others = [header for header in scope["headers"] if header[0] != b"authorization"]
+            token = request.headers.get(b"authorization", b"")  # a WebSocket's may have come as a subprotocol
+            presented = Presented([(b"authorization", token), *others], request.peer)
+            return await self._context.authenticator.authenticate(presented)
+        if known.refused is not None:
+            raise known.refused
+        caller: Caller = known.caller
+        return caller
+
+    async def _answer(self, request: Request, caller: Caller, receive: Receive) -> tuple[Answer | _Stream, Accepted]:
         path = parse_path(request.raw_path)
         match path:
             case ResourcePath():
@@ -182,7 +203,7 @@ class KubernetesApp:
     async def _document(self, request: Request, caller: Caller, path: GroupPath | PlainPath) -> tuple[Answer, Accepted]:
         check_timeout(request.query)
         text = _text_of(path)
-        decision = await self._authorize_path(caller, request.method, text)
+        decision = await self._authorize(caller, PathAttributes(request.method.lower(), text))
         discovers = isinstance(path, GroupPath) or path.path in ("/api", "/apis")
         if discovers:
             self._check_complete()
@@ -317,8 +338,10 @@ class KubernetesApp:
             raise status.unavailable("this mirror is shutting down")
         seconds = float(options.timeout_seconds or 0) or uniform(LEAST_SECONDS, 2 * LEAST_SECONDS)  # noqa: S311
 
-        async def ask_again() -> Decision:
-            return await self._context.authorizer.authorize(caller, attributes)
+        async def ask_again() -> float:
+            again = caller if caller.credential is None else await caller.credential.again()
+            allowed = await self._authorize(again, attributes, held=decision)
+            return min(allowed.until, again.until)
 
         asked = Asked(
             resource=target.resource,
@@ -331,10 +354,10 @@ class KubernetesApp:
             consistent=not options.resource_version and self._reads.consistent(target.resource),
             bookmarks=options.allow_watch_bookmarks,
             seconds=max(seconds, 0.0),
-            decision=decision,
+            until=min(decision.until, caller.until),
             ask_again=ask_again,
         )
-        return _Stream(asked, target, listed=_list_transform(request))
+        return _Stream(asked, target, caller, attributes, listed=_list_transform(request))
 
     async def _review(
         self, request: Request, caller: Caller, path: ResourcePath, kind: str, receive: Receive
@@ -425,7 +448,7 @@ class KubernetesApp:
         reader = entry.reader(namespace)
         if reader is None:
             names = ", ".join(sorted(entry.stores)) or "none"
-            raise _forbidden(caller, attributes, f"this mirror reads it in these namespaces only: {names}")
+            raise status.refused(caller, attributes, f"this mirror reads it in these namespaces only: {names}")
         return reader
 
     def _check_ready(self, reader: Reader) -> None:
@@ -493,53 +516,27 @@ class KubernetesApp:
         watch: bool,
     ) -> ResourceAttributes:
         """What is asked for, derived once; a field selector on one name makes the request named."""
-        namespace = path.namespace or ""
-        if path.resource == "namespaces" and not path.group and path.name:
-            namespace = path.name  # upstream's quirk: a namespace lives in itself
-        attributes = ResourceAttributes(
-            verb="watch" if watch else "get" if path.name else "list",
-            group=path.group,
-            version=path.version,
-            resource=path.resource,
+        return attributes_of(
+            "watch" if watch else "get" if path.name else "list",
+            path.group,
+            path.version,
+            path.resource,
             subresource=path.subresource,
-            namespace=namespace,
+            namespace=path.namespace or "",
             name=path.name,
+            label_selector=request.query.get("labelSelector", ""),
+            field_selector=request.query.get("fieldSelector", ""),
+            known=found[0].resource if found is not None else None,
         )
-        if attributes.verb == "get":
-            return attributes
-        label, field = request.query.get("labelSelector", ""), request.query.get("fieldSelector", "")
-        if found is None or not (label or field):
-            return attributes
-        try:
-            name = parse_field_selector(field, found[0].resource, found[1].name).name or ""
-        except SelectorError:
-            name = ""  # refused later, in upstream's words
-        return replace(attributes, name=attributes.name or name, label_selector=label, field_selector=field)
 
-    async def _authorize(self, caller: Caller, attributes: ResourceAttributes) -> Allow:
-        decision = await self._context.authorizer.authorize(caller, attributes)
-        match decision:
-            case Allow():
-                return decision
-            case Deny(reason=reason):
-                raise _forbidden(caller, attributes, reason)
-            case AllowNamespaces():
-                raise _forbidden(caller, attributes, "")
-            case _:
-                assert_never(decision)
-
-    async def _authorize_path(self, caller: Caller, method: str, path: str) -> Allow:
-        decision = await self._context.authorizer.authorize(caller, PathAttributes(method.lower(), path))
-        match decision:
-            case Allow():
-                return decision
-            case Deny(reason=reason):
-                text = f'User "{caller.user}" cannot {method.lower()} path "{path}"'
-                raise status.forbidden(f"{text}: {reason}" if reason else text)
-            case AllowNamespaces():
-                raise status.forbidden(f'User "{caller.user}" cannot {method.lower()} path "{path}"')
-            case _:
-                assert_never(decision)
+    async def _authorize(
+        self, caller: Caller, attributes: ResourceAttributes | PathAttributes, *, held: Decision | None = None
+    ) -> Allow:
+        """held: what a stream that is open goes by."""
+        decision = await self._context.authorizer.authorize(caller, attributes, held=held)
+        if isinstance(decision, Allow):
+            return decision
+        raise status.refused(caller, attributes, decision.reason if isinstance(decision, Deny) else "")
 
 
 def _until(answer: Answer, decision: Allow, caller: Caller) -> Answer:
@@ -548,21 +545,6 @@ def _until(answer: Answer, decision: Allow, caller: Caller) -> Answer:
     if validity is None:
         return answer
     return replace(answer, validity=replace(validity, until=min(validity.until, decision.until, caller.until)))
-
-
-def _forbidden(caller: Caller, attributes: ResourceAttributes, reason: str) -> StatusError:
-    """Upstream's 403 text (apiserver pkg/endpoints/handlers/responsewriters/errors.go)."""
-    resource = attributes.resource + (f"/{attributes.subresource}" if attributes.subresource else "")
-    where = f'in the namespace "{attributes.namespace}"' if attributes.namespace else "at the cluster scope"
-    text = (
-        f'User "{caller.user}" cannot {attributes.verb} resource "{resource}" in API group "{attributes.group}" {where}'
-    )
-    return status.forbidden(
-        f"{text}: {reason}" if reason else text,
-        resource=attributes.resource,
-        group=attributes.group,
-        name=attributes.name,
-    )
 
 
 def _wrong_partial(kind: str, what: str, resource: Resource, suffix: str) -> StatusError:

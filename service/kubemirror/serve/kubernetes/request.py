@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from kubemirror.access.authorizer import Caller
 from kubemirror.serve.kubernetes.answer import Headers, Scope, Writing
 from kubemirror.serve.kubernetes.options import parse_query
 from kubemirror.serve.negotiation import JSON, YAML, negotiate
@@ -24,6 +25,7 @@ class Request:
     headers: Mapping[bytes, bytes]
     peer: tuple[str, int] | None
     warnings: Headers = ()
+    caller: Caller | None = None  # where it is known already: an embed token's
 
     @classmethod
     def of(cls, scope: Scope) -> Request:
@@ -35,6 +37,7 @@ class Request:
                 headers.setdefault(name, value)
         client = scope.get("client")
         root = scope.get("root_path", "").encode()
+        asked = scope.get("kubemirror.asked")  # the mirror's own; the demo has none
         raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
         raw_path = raw_path.split(b"?", 1)[0]
         if root and raw_path.startswith(root + b"/"):
@@ -45,6 +48,7 @@ class Request:
             query_string=scope["query_string"],
             headers=headers,
             peer=None if client is None else (client[0], client[1]),
+            caller=asked.caller if asked is not None and asked.embed else None,
         )
 
     @cached_property

@@ -4,9 +4,8 @@ The reader is its place in the journal and nothing else; what it has not taken s
 everyone, until it falls off the end and the stream ends with 410. Nothing is queued for it but the one batch
 being sent, and its transport's backpressure decides when the next is made.
 
-While it rests, and what happened is plain (frames.py says when), it is told by the round (round.py), without its task:
-the shared chunk goes to its transport, and the position moves. All else is for the task, which goes on from the same
-position, so that neither can leave out, repeat or reorder what the other has told.
+While it rests, what is plain is told by its audience (serve/sharing.py), without its task. All else is for the task,
+which goes on from the same position, so that neither can leave out, repeat or reorder what the other has told.
 
 Each event's type is decided from the object's state before and after against the reader's selection
 (apiserver pkg/storage/cacher/cache_watcher.go): entering is ADDED, staying MODIFIED, leaving DELETED.
@@ -15,20 +14,20 @@ Each event's type is decided from the object's state before and after against th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from random import random
 from typing import Protocol
 
-from kubemirror.access.authorizer import Allow, Decision, Deny
 from kubemirror.errors import ExpiredError, GoneError, KubemirrorError, StreamEndedError, TooLargeResourceVersionError
 from kubemirror.serve import status
 from kubemirror.serve.context import Context
+from kubemirror.serve.frame import Frame
 from kubemirror.serve.kubernetes.forms import Shape, View
-from kubemirror.serve.kubernetes.frames import Audience, Frames
-from kubemirror.serve.kubernetes.round import Round
-from kubemirror.serve.kubernetes.streams import Outlet
+from kubemirror.serve.kubernetes.frames import Frames
+from kubemirror.serve.kubernetes.streams import Outlet, framed
+from kubemirror.serve.sharing import Audience, Rest, Sharing
 from kubemirror.serve.waiting import caught_up, fresh, resumable
 from kubemirror.state.catalog import Resource
 from kubemirror.state.journal import Change, Gap, Position
@@ -76,7 +75,8 @@ class Asked:
     """What a watch was asked for, parsed and authorised.
 
     resource_version: 0 for unset or "0". initial: send the present state first; consistent: as new as upstream's.
-    seconds: how long it lasts at most. entry_version: the resource as it was when the watch began.
+    seconds: how long it lasts at most. until: the loop's second until which access is known. ask_again: until when it
+    is from now on; raises what ends the stream.
     """
 
     resource: Resource
@@ -89,26 +89,24 @@ class Asked:
     consistent: bool
     bookmarks: bool
     seconds: float
-    decision: Allow
-    ask_again: Callable[[], Awaitable[Decision]]
+    until: float
+    ask_again: Callable[[], Awaitable[float]]
 
 
 class Watch:
     """One running watch. Make it, ``open`` it before the answer starts, then ``run`` it to its end."""
 
-    def __init__(self, context: Context, asked: Asked, frames: Frames, round_: Round) -> None:
+    def __init__(self, context: Context, asked: Asked, frames: Frames, sharing: Sharing) -> None:
         self._context = context
         self._asked = asked
         self._frames = frames
-        self._round = round_
+        self._sharing = sharing
         self._audience: Audience | None = None
         self._outlet: Outlet | None = None
-        self._resting = False  # the task waits, and what is plain may be told without it
-        self._rest_ends = 0.0  # loop seconds
-        self._queued = False  # in the round
+        self._rest: Rest | None = None  # the task waits, and what is plain is told without it
         self._loop = asyncio.get_running_loop()
         self._moved = asyncio.Event()
-        self._until = asked.decision.until
+        self._until = asked.until
         self._deadline = self._loop.time() + asked.seconds
         self._next_bookmark = self._bookmark_time()
         self._first = asked.view.form.shape is Shape.TABLE  # the first line carries the columns
@@ -126,50 +124,14 @@ class Watch:
 
     def wake(self) -> None:
         """Look again: something happened that ``run`` may be waiting for."""
+        if self._rest is not None:
+            self._rest.over()
         self._moved.set()
 
     @property
     def failed(self) -> bool:
         """Whether all that there is to tell is an error."""
         return self._failure is not None
-
-    def _stir(self) -> None:
-        """The journal has something to read."""
-        if not self._resting:
-            self._moved.set()
-        elif not self._queued:
-            self._queued = True
-            self._round.add(self)
-
-    def tell(self, now: float) -> None:
-        """The round has come here: tell what is plain, or wake the task."""
-        self._queued = False
-        told = False
-        try:
-            told = self._tell_at_rest(now)
-        finally:
-            if not told:
-                self._moved.set()
-
-    def _tell_at_rest(self, now: float) -> bool:
-        """Write the next chunk to the transport, and move on; False, and nothing done, where that is for the task."""
-        position, outlet, audience = self._position, self._outlet, self._audience
-        if not self._resting or self._moved.is_set() or now >= self._rest_ends:
-            return False
-        assert position is not None and outlet is not None and audience is not None, "what rests has them"  # noqa: S101, PT018
-        if not position.pending:
-            return True  # the task has been here since
-        if not outlet.ready:
-            return False
-        chunk = self._frames.chunk(audience, position, self._context.wall)
-        if chunk is None:
-            return False
-        if chunk.data:
-            outlet.write(chunk.data)
-        position.move(chunk.following, chunk.resource_version)
-        if position.pending:
-            self._stir()
-        return True
 
     async def open(self) -> None:
         """Take the snapshot and the position. What can only be told inside the stream is kept for ``run``.
@@ -188,19 +150,15 @@ class Watch:
                 await resumable(reader, seconds=seconds)
                 reader.require_served()
                 self._snapshot = reader.snapshot(asked.namespace)
-                self._position = reader.follow(self._stir, interest)
+                self._position = reader.follow(self.wake, interest)
             elif asked.resource_version == 0:
-                self._position = reader.follow(self._stir, interest)
+                self._position = reader.follow(self.wake, interest)
             else:
                 if asked.resource_version > reader.resource_version:
                     self._ahead = asked.resource_version
-                self._position = reader.subscribe(asked.resource_version, self._stir, interest)
+                self._position = reader.subscribe(asked.resource_version, self.wake, interest)
         except (ExpiredError, TooLargeResourceVersionError) as error:
             self._failure = status.from_error(error)
-        if self._position is not None:
-            self._audience = self._frames.audience(
-                self._position.journal, asked.view, self._identity, asked.namespace, asked.selection
-            )
 
     async def run(self, output: Output) -> None:
         """Tell everything until the deadline, an error or the client's leave. Raises SlowReaderError alone."""
@@ -227,9 +185,13 @@ class Watch:
 
     async def _tell(self, output: Output) -> None:
         if self._snapshot is not None:
-            await self._tell_snapshot(output, self._snapshot)
+            if not await self._tell_snapshot(output, self._snapshot):
+                return
             self._snapshot = None  # it may be the only thing that keeps an old state in memory
         while not output.gone and self._failure is None:
+            # First: nothing is told by a right that has run out, however much there is to tell.
+            if not await self._still_allowed():
+                return
             self._moved.clear()
             try:
                 told = await self._tell_changes(output)
@@ -238,6 +200,8 @@ class Watch:
             except StreamEndedError as error:
                 self._failure = status.from_error(error)
                 return
+            if self._failure is not None:
+                return
             if told or await self._leave_gap(output):
                 continue
             now = self._loop.time() + CLOCK_SLACK_SECONDS
@@ -245,15 +209,14 @@ class Watch:
                 self._deadline = min(self._deadline, now + random() * self._context.lifecycle.spread_seconds)  # noqa: S311
             if now >= self._deadline or not self._current():
                 return
-            if now >= self._until and not await self._still_allowed():
-                return
             if now >= self._next_bookmark:
                 self._next_bookmark = self._bookmark_time()
                 await self._tell_bookmark(output)
                 continue
             await self._wait(min(self._deadline, self._until, self._next_bookmark) - now + CLOCK_SLACK_SECONDS)
 
-    async def _tell_snapshot(self, output: Output, snapshot: Snapshot) -> None:
+    async def _tell_snapshot(self, output: Output, snapshot: Snapshot) -> bool:
+        """The present state; whether it was told to its end."""
         view, selection = self._asked.view, self._asked.selection
         lines: list[bytes] = []
         size = 0
@@ -268,11 +231,12 @@ class Watch:
                 await self._send(output, lines)
                 lines, size = [], 0
                 await asyncio.sleep(0)
-                if output.gone:
-                    return
+                if output.gone or not await self._still_allowed():
+                    return False
         if self._asked.bookmarks:
             lines.append(self._bookmark(snapshot.resource_version, initial_end=True))
         await self._send(output, lines)
+        return True
 
     async def _tell_changes(self, output: Output) -> bool:
         """One batch; whether there was anything to read."""
@@ -286,10 +250,8 @@ class Watch:
         lines: list[bytes] = []
         size = 0
         now = self._context.wall()
-        audience = self._audience
-        assert audience is not None, "open() made one with the position"  # noqa: S101
         for change in changes:
-            type_ = None if self._seen(change) else audience.heard(change)
+            type_ = None if self._seen(change) else self._heard(change)
             if type_ is None:
                 continue
             if change.gap is not self._gap:
@@ -301,12 +263,26 @@ class Watch:
             if size >= BATCH_BYTES:
                 await self._send(output, lines)
                 lines, size = [], 0
-                if output.gone:
+                if output.gone or not await self._still_allowed():
                     return False
         await self._send(output, lines)
         if len(changes) == BATCH_CHANGES:
             await asyncio.sleep(0)  # a long replay must not hold up those who wait for one event
         return True
+
+    def _heard(self, change: Change) -> str | None:
+        """The type of event that this change is here, or None."""
+        namespace, selection = self._asked.namespace, self._asked.selection
+        if namespace is not None and change.state.namespace != namespace:
+            return None
+        if selection.empty:
+            return change.type.value
+        new = change.new
+        before = change.old is not None and selection.matches(change.old)
+        after = new is not None and selection.matches(new)
+        if after:
+            return "MODIFIED" if before else "ADDED"
+        return "DELETED" if before else None
 
     def _seen(self, change: Change) -> bool:
         """Whether the reader has heard of it where it came from, which was ahead.
@@ -365,38 +341,55 @@ class Watch:
                 raise SlowReaderError from None
 
     async def _wait(self, seconds: float) -> None:
-        self._rest_ends = self._loop.time() + seconds
-        self._resting = self._may_rest()
+        ends = self._loop.time() + seconds
+        self._lie_down(ends)
         try:
             async with asyncio.timeout(max(seconds, 0.0)):
                 await self._moved.wait()
         except TimeoutError:
             pass
         finally:
-            self._resting = False
+            rest, self._rest = self._rest, None
+            if rest is not None:
+                rest.over()
 
-    def _may_rest(self) -> bool:
-        """Whether nothing about this watch is its own: no columns or gap's end to tell, no RV ahead to come up to."""
-        position = self._position
+    def _lie_down(self, ends: float) -> None:
+        """Be told by the audience, where nothing is this one's own: no columns or gap's end to tell, no RV ahead."""
+        position, outlet, asked = self._position, self._outlet, self._asked
         assert position is not None, "open() made one or a failure"  # noqa: S101
         if self._ahead and self._gap is None and position.resource_version > self._ahead:
             # Came up to, and told from there: gaps to come lie above. One that it lies in was found by _tell_changes.
             self._ahead = 0
-        return self._outlet is not None and not self._first and self._gap is None and not self._ahead
+        if outlet is None or self._first or self._gap is not None or self._ahead or position.pending:
+            return
+        if self._audience is None:
+            key = position.journal, self._identity, asked.view.printer, asked.namespace, asked.selection
+            self._audience = self._sharing.audience(key, lambda: self._gathered(position))
+        self._rest = self._audience.rest(position, outlet, self._moved.set, ends=ends)
+
+    def _gathered(self, position: Position) -> Audience:
+        """Those who hear what this one hears."""
+        interest = self._asked.selection.interest(self._asked.namespace)
+        return Audience(self._sharing, position.journal, interest, self._plain, _chunk)
+
+    def _plain(self, change: Change) -> Frame | None:
+        """The event of a change as everyone of this audience hears it."""
+        type_ = self._heard(change)
+        if type_ is None:
+            return None
+        now, view = self._context.wall(), self._asked.view
+        return Frame((type_,), self._frames.line(type_, change, view, self._identity, now, columns=False))
 
     async def _still_allowed(self) -> bool:
-        resource = self._asked.resource
+        """Whether the reader may still hear this; asked when it is due, and at no other time."""
+        if self._loop.time() + CLOCK_SLACK_SECONDS < self._until:
+            return True
         try:
-            decision = await self._asked.ask_again()
+            self._until = await self._asked.ask_again()
         except KubemirrorError as error:
             self._failure = status.from_error(error)
             return False
-        if isinstance(decision, Allow):
-            self._until = decision.until
-            return True
-        reason = decision.reason if isinstance(decision, Deny) else "not in all namespaces any more"
-        self._failure = status.forbidden(reason, resource=resource.plural, group=resource.group)
-        return False
+        return True
 
     def _current(self) -> bool:
         """Whether the resource is still what it was; a changed definition ends its watches, as upstream's do."""
@@ -411,3 +404,7 @@ class Watch:
         # Readers that came together do not all want theirs in the same moment.
         usual = now + BOOKMARK_SECONDS * (1 - 0.1 * random())  # noqa: S311
         return before_deadline if now < before_deadline < usual else usual
+
+
+def _chunk(frames: Sequence[Frame]) -> bytes:
+    return framed([frame.data for frame in frames])

@@ -25,19 +25,38 @@ def handshake(scope: Scope, headers: Mapping[bytes, bytes]) -> tuple[str | None,
 
     Raises UnauthenticatedError for a token that is malformed, given twice or alone; StatusError for the Origin.
     """
-    offered: list[str] = list(scope.get("subprotocols", ()))
-    tokens = [name.removeprefix(BEARER_PREFIX) for name in offered if name.startswith(BEARER_PREFIX)]
-    others = [name for name in offered if not name.startswith(BEARER_PREFIX)]
+    token = bearer_token(scope)
     headers = {name: value for name, value in headers.items() if name != b"sec-websocket-protocol"}
-    if tokens:
-        if len(tokens) > 1:
-            raise UnauthenticatedError("multiple base64.bearer.authorization tokens specified")
-        if not others:
-            raise UnauthenticatedError("missing additional subprotocol")
-        headers[b"authorization"] = b"Bearer " + _decoded(tokens[0])
+    if token is not None:
+        headers[b"authorization"] = b"Bearer " + token
     elif not same_origin(headers):
         raise forbidden("this Origin may not open a WebSocket here")
-    return (others[0] if others else None), headers
+    return subprotocol(scope), headers
+
+
+def bearer_token(scope: Scope) -> bytes | None:
+    """The token among the subprotocols. Raises UnauthenticatedError."""
+    offered: list[str] = list(scope.get("subprotocols", ()))
+    tokens = [name.removeprefix(BEARER_PREFIX) for name in offered if name.startswith(BEARER_PREFIX)]
+    if not tokens:
+        return None
+    if len(tokens) > 1:
+        raise UnauthenticatedError("multiple base64.bearer.authorization tokens specified")
+    if len(offered) == 1:
+        raise UnauthenticatedError("missing additional subprotocol")
+    return _decoded(tokens[0])
+
+
+def subprotocol(scope: Scope) -> str | None:
+    """What is agreed on: the first that is no token; browsers end a connection that agrees on none of theirs."""
+    return next((name for name in scope.get("subprotocols", ()) if not name.startswith(BEARER_PREFIX)), None)
+
+
+def with_bearer_token(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """The headers of an upgrade, with the token in its usual place."""
+    token = bearer_token(scope)
+    headers = [header for header in scope["headers"] if header[0] != b"sec-websocket-protocol"]
+    return headers if token is None else [(b"authorization", b"Bearer " + token), *headers]
 
 
 def same_origin(headers: Mapping[bytes, bytes]) -> bool:

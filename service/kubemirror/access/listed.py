@@ -1,0 +1,72 @@
+"""The Authorizer of open mode: everyone may read the resources that are listed, and nothing else of the cluster.
+
+Secrets are never among them. Whoever reaches the port is answered, so reading is all there is: what makes the mirror
+ask the API server (POST /-/refresh) is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kubemirror.access.authorizer import (
+    Allow,
+    Caller,
+    Candidates,
+    Decision,
+    Deny,
+    PathAttributes,
+    ResourceAttributes,
+)
+from kubemirror.errors import ConfigError
+from kubemirror.state.catalog import Catalog
+
+
+def check(names: Sequence[str]) -> None:
+    """Raise ConfigError where nothing is listed, or what must not be."""
+    if not names:
+        raise ConfigError(
+            "--access open answers everyone: list what everyone may read with --open-resource, as in "
+            "--open-resource deployments.apps"
+        )
+    for name in names:
+        if name.lower().split(".")[0] in _SECRETS:
+            raise ConfigError(f"--open-resource {name}: Secrets are never open to everyone")
+
+
+_READ = ("get", "list", "watch", "head")
+_SECRETS = ("secret", "secrets")
+
+
+class Listed:
+    """names: any that kubectl takes; read as the catalog reads them, each time, since resources come and go."""
+
+    def __init__(self, catalog: Catalog, names: Sequence[str]) -> None:
+        self._catalog = catalog
+        self._names = tuple(names)
+
+    async def authorize(
+        self,
+        caller: Caller,
+        attributes: ResourceAttributes | PathAttributes,
+        *,
+        partial: Candidates | None = None,
+        held: Decision | None = None,
+    ) -> Decision:
+        """As Authorizer.authorize; the answer holds for as long as the process lives."""
+        if attributes.verb not in _READ:
+            return Deny("open to everyone for reading only")
+        if isinstance(attributes, PathAttributes):
+            return Allow()
+        if (attributes.group, attributes.resource) != ("", "secrets") and self._lists(attributes):
+            return Allow()
+        return Deny("not open to everyone: sign in to the cluster itself, or list it with --open-resource")
+
+    def _lists(self, attributes: ResourceAttributes) -> bool:
+        for name in self._names:
+            entry = self._catalog.find(name)
+            if entry is None:
+                continue
+            resource = entry.resource
+            if (resource.group, resource.plural) == (attributes.group, attributes.resource):
+                return True
+        return False

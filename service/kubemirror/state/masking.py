@@ -1,0 +1,325 @@
+"""Redaction of the access modes that more than one person uses: secrets' values are replaced before they are held.
+
+What is masked never enters a store, so no response, stream, page, history or difference can hold it, and no later
+mistake can bring it out. The object's shape stays: a masked value is a string where a string was (base64 where
+bytes were), so every client reads on. Names, labels and all that selects or identifies an object are never touched.
+
+An object is decoded and walked once, and written anew only where something was masked: the walk decides sooner than
+scanning the bytes for the dozens of words and forms that may tell a secret, of which any Pod holds some.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from typing import Any
+
+import msgspec
+
+from kubemirror.settings import Redact, Settings
+from kubemirror.state.redact import LAST_APPLIED, Cut
+from kubemirror.state.secrets import HIDDEN, HIDDEN_BYTES, field_named, hidden, named
+
+# A file of this size in a ConfigMap is a program's whole configuration: nobody can tell what is in it.
+LARGE_CHARACTERS = 4096
+# What a cell must hold of a masked value to be masked too; shorter ones must be the whole cell.
+_TELLING = 6
+_LEAST_CELL = 4
+# Field names of all kinds in a large cluster are some thousands; a CR with keys of its own must not grow this.
+_NAMES = 16_384
+
+# Short strings without a secret in them, kept because they repeat: a condition's message, a policy, a mount's path.
+_SHORT = 160
+_clean: set[str] = set()
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+# Numbers keep their digits: 1.50 is written 1.50.
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
+_cells = msgspec.json.Decoder(list[Any], float_hook=Decimal).decode
+
+
+# Below these nothing is masked: selectors and identity, and what is there once per object.
+_KEPT = frozenset(
+    {
+        "apiVersion", "creationTimestamp", "deletionTimestamp", "fieldPath", "finalizers", "generateName", "image",
+        "imageID", "kind", "labels", "lastTransitionTime", "lastUpdateTime", "matchExpressions", "matchLabels", "name",
+        "namespace", "nodeName", "nodeSelector", "ownerReferences", "resourceVersion", "resources", "tolerations",
+        "uid",
+    }
+)  # fmt: skip
+# Of Kubernetes' own kinds only: numbers, references and places. In a custom resource anything may be below them.
+_HARMLESS = frozenset(
+    {
+        "affinity", "allocatable", "capacity", "configMapKeyRef", "configMapRef", "fieldRef", "limits",
+        "observedGeneration", "ports", "requests", "resourceFieldRef", "rollingUpdate", "secretKeyRef", "secretRef",
+        "securityContext", "strategy", "topologySpreadConstraints", "updateStrategy", "valueFrom", "volumeDevices",
+        "volumeMounts",
+    }
+)  # fmt: skip
+# Of these only what is run or sent tells anything.
+_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+_PLAIN, _SECRET, _SKIP, _BYTES, _ARGUMENTS, _ENVIRONMENT, _ANNOTATIONS, _STRINGS, _PROBE = range(9)
+_INSIDE = frozenset({_PLAIN, _SECRET, _BYTES, _ARGUMENTS, _ENVIRONMENT})
+_SPECIAL = {
+    "caBundle": _BYTES,
+    "args": _ARGUMENTS,
+    "command": _ARGUMENTS,
+    "env": _ENVIRONMENT,
+    "annotations": _ANNOTATIONS,
+    "stringData": _STRINGS,
+    **dict.fromkeys(_KEPT, _SKIP),
+}
+# Kubernetes' own annotations are read by the mirror and by clients (a Deployment's revision).
+_KUBERNETES = ("kubernetes.io", "k8s.io")
+
+
+@dataclass(frozen=True, slots=True)
+class Masking(Cut):
+    """Cuts as Cut does, and masks. names: further names of secrets, as globs without case (``*_dsn``)."""
+
+    redact: Redact = Redact.PATTERN
+    names: tuple[str, ...] = ()
+
+    def mask(self, fields: dict[str, msgspec.Raw], cells: bytes) -> tuple[bytes, bytes]:
+        body = _encode(fields)
+        document = _decode(body)
+        walk = _Walk(everything=self.redact is Redact.ALL, names=self.names)
+        walk.object(document)
+        if not walk.changed:
+            return body, cells
+        return _encode(document), walk.cells(cells, document) if cells else cells
+
+
+def redaction_of(settings: Settings) -> Cut:
+    """What the settings say is cut and masked."""
+    if settings.redaction is Redact.NONE:
+        return Cut(settings.keep_managed_fields, settings.keep_last_applied)
+    # The last-applied annotation is the object once more, as a text: no setting keeps that beside masked values.
+    return Masking(settings.keep_managed_fields, redact=settings.redaction, names=settings.redact_name)
+
+
+class _Fields(dict[str, int]):
+    """What is to be done with a field, by its name; decided once for each."""
+
+    def __init__(self, special: dict[str, int]) -> None:
+        super().__init__(special)
+        self._special = special
+
+    def __missing__(self, field: str) -> int:
+        if len(self) >= _NAMES:
+            self.clear()
+            self.update(self._special)
+        kind = self[field] = _SECRET if field_named(field) else _PLAIN
+        return kind
+
+
+_custom = _Fields(_SPECIAL)
+_built_in = _Fields({**_SPECIAL, **dict.fromkeys(_HARMLESS, _SKIP), **dict.fromkeys(_PROBES, _PROBE)})
+
+
+def _fields_of(group_version: str) -> _Fields:
+    group, slash, _ = group_version.partition("/")
+    return _built_in if not slash or "." not in group or group.endswith(".k8s.io") else _custom
+
+
+class _Walk:
+    """One object's. found: what was masked, as it was."""
+
+    __slots__ = ("_everything", "_fields", "_names", "changed", "found")
+
+    def __init__(self, *, everything: bool, names: tuple[str, ...]) -> None:
+        self._everything = everything
+        self._names = names
+        self._fields = _custom
+        self.found: list[str] = []
+        self.changed = False
+
+    def object(self, document: dict[str, Any]) -> None:
+        kind, group = document["kind"], str(document["apiVersion"])
+        self._fields = _fields_of(group)
+        annotations = document["metadata"].get("annotations")
+        if annotations:
+            self._annotations(annotations)
+        if kind == "CustomResourceDefinition" and group.startswith("apiextensions.k8s.io/"):
+            self._conversion(document)  # else a schema: it describes fields and holds none
+            return
+        for field, value in document.items():
+            if field == "metadata":
+                continue
+            if kind == "ConfigMap" and group == "v1" and value.__class__ is dict:
+                if field == "data":
+                    self._files(value)
+                elif field == "binaryData":
+                    self._all(value, HIDDEN_BYTES)
+            elif value.__class__ is dict or value.__class__ is list:
+                self._walk(value, self._fields[field])
+            elif value.__class__ is str and self._fields[field] != _SKIP:
+                self._string(document, field, value)
+
+    def cells(self, cells: bytes, document: dict[str, Any]) -> bytes:
+        """The printed cells, without those that show what was masked."""
+        metadata = document["metadata"]
+        own = metadata.get("name"), metadata.get("namespace")
+        printed = _cells(cells)
+        for index, cell in enumerate(printed):
+            if cell.__class__ is str and cell not in own:
+                printed[index] = HIDDEN if any(_shows(cell, each) for each in self.found) else hidden(cell, [])
+        return _encode(printed)
+
+    def _walk(self, node: Any, kind: int = _PLAIN) -> None:
+        """What is below ``node``, a dict or a list that stands in a field of ``kind``."""
+        fields, clean, named_too = self._fields, _clean, bool(self._names)
+        below = [node] if node.__class__ is dict else [*self._below(node, kind)]
+        while below:
+            node = below.pop()
+            for field, value in node.items():
+                of = value.__class__
+                if of is str:
+                    kind = fields[field]
+                    if kind == _PLAIN:
+                        if value not in clean:
+                            self._text(node, field, value)
+                    elif kind == _SECRET:
+                        self._hide(node, field, value)
+                    elif kind == _BYTES:
+                        self._hide(node, field, value, HIDDEN_BYTES)
+                    elif kind != _SKIP:
+                        self._text(node, field, value)
+                elif of is dict:
+                    kind = fields[field]
+                    if kind in _INSIDE:
+                        below.append(value)
+                    elif kind == _ANNOTATIONS:
+                        self._annotations(value)
+                    elif kind == _STRINGS:
+                        self._all(value, HIDDEN)
+                    elif kind == _PROBE and ("exec" in value or "httpHeaders" in (value.get("httpGet") or ())):
+                        below.append(value)
+                elif of is list:
+                    kind = fields[field]
+                    if kind != _SKIP:
+                        below += self._below(value, kind)
+            if "value" in node:
+                name, value = node.get("name"), node["value"]
+                if name.__class__ is str and value.__class__ is str and self._named(name):
+                    self._hide(node, "value", value)
+            if named_too:
+                self._mask_listed(node)
+
+    def _below(self, items: list[Any], kind: int) -> list[dict[str, Any]]:
+        """The objects in a list; its strings are masked here."""
+        if kind == _ARGUMENTS:
+            self._arguments(items)
+            return []
+        if items and items[0].__class__ is dict:
+            if kind == _ENVIRONMENT and self._everything:
+                for item in items:
+                    if item.__class__ is dict and item.get("value").__class__ is str:
+                        self._hide(item, "value", item["value"])
+            if all(item.__class__ is dict for item in items):
+                return items
+        below: list[dict[str, Any]] = []
+        for index, item in enumerate(items):
+            of = item.__class__
+            if of is dict:
+                below.append(item)
+            elif of is str:
+                if kind == _SECRET:
+                    self._hide(items, index, item)
+                elif item not in _clean:
+                    self._text(items, index, item)
+            elif of is list:
+                below += self._below(item, kind)
+        return below
+
+    def _arguments(self, items: list[Any]) -> None:
+        hides_next = False
+        for index, item in enumerate(items):
+            if item.__class__ is not str:
+                continue
+            name, equals, value = item.partition("=")
+            flag = name.startswith("-")
+            secret = self._everything or self._named(name.lstrip("-"))
+            if hides_next and not flag:
+                self._hide(items, index, item)
+            elif flag and equals and value and secret:
+                self.found.append(value)
+                self._put(items, index, f"{name}={HIDDEN}")
+            elif not flag and self._everything and index:
+                self._hide(items, index, item)
+            else:
+                self._text(items, index, item)
+            hides_next = flag and not equals and secret
+
+    def _annotations(self, annotations: Any) -> None:
+        if annotations.__class__ is not dict:
+            return
+        for name, value in annotations.items():
+            if value.__class__ is not str:
+                continue
+            prefix, _, last = name.rpartition("/")
+            own = prefix.endswith(_KUBERNETES)
+            if (self._everything and not own) or name == LAST_APPLIED or self._named(last):
+                self._hide(annotations, name, value)
+            else:
+                self._text(annotations, name, value)
+
+    def _files(self, data: dict[str, Any]) -> None:
+        for name, value in data.items():
+            if value.__class__ is not str:
+                continue
+            if self._everything or len(value) > LARGE_CHARACTERS or self._named(name):
+                self._hide(data, name, value, f"[redacted: {len(value.encode())} bytes]")
+            else:
+                self._text(data, name, value)
+
+    def _conversion(self, document: dict[str, Any]) -> None:
+        conversion = document.get("spec", {}).get("conversion")
+        if conversion.__class__ is dict:
+            self._walk(conversion)
+
+    def _all(self, values: dict[str, Any], instead: str) -> None:
+        for name, value in values.items():
+            if value.__class__ is str:
+                self._hide(values, name, value, instead)
+
+    def _mask_listed(self, node: dict[str, Any]) -> None:
+        for field, value in node.items():
+            if value.__class__ is str and self._listed(field):
+                self._hide(node, field, value)
+
+    def _string(self, node: dict[str, Any], field: str, value: str) -> None:
+        if field_named(field):
+            self._hide(node, field, value)
+        else:
+            self._text(node, field, value)
+
+    def _text(self, node: Any, place: str | int, value: str) -> None:
+        text = hidden(value, self.found)
+        if text is not value:
+            self._put(node, place, text)
+        elif len(value) <= _SHORT:
+            if len(_clean) >= _NAMES:
+                _clean.clear()
+            _clean.add(value)
+
+    def _hide(self, node: Any, place: str | int, value: str, instead: str = HIDDEN) -> None:
+        if value and value != instead and not value.startswith("[redacted"):
+            self.found.append(value)
+            self._put(node, place, instead)
+
+    def _put(self, node: Any, place: str | int, value: str) -> None:
+        node[place] = value
+        self.changed = True
+
+    def _named(self, name: str) -> bool:
+        return named(name) or (bool(self._names) and self._listed(name))
+
+    def _listed(self, name: str) -> bool:
+        low = name.lower()
+        return any(fnmatchcase(low, pattern.lower()) for pattern in self._names)
+
+
+def _shows(cell: str, secret: str) -> bool:
+    return cell == secret if len(secret) < _TELLING else secret in cell

@@ -1,0 +1,332 @@
+"""One view of a resource in every form: filtered, sorted, counted, in chosen columns, from one moment."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import shlex
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+
+from kubemirror.serve.row import View
+from kubemirror.views.columns import Printer
+from tests.serve.conftest import Asking
+from tests.serve.world import NODES, Store, World
+
+BROWSER = {"accept": "text/html"}
+
+
+@pytest.fixture
+def store(world: World) -> Store:
+    store = world.mirror()
+    store.sync(
+        store.object(7, "web", "blue", labels={"app": "web"}, cells=["web", "1/2", "3d", "team/web:1.9"]),
+        store.object(8, "api", "blue", labels={"app": "api"}, cells=["api", "10/10", "3d", "team/api:1.10"]),
+        store.object(9, "web", "green", labels={"app": "web"}, cells=["web", "2/2", "3d", "team/web:1.10"]),
+        store.object(10, "db", "red", cells=["db", "0/0", "3d", "=cmd:latest"]),
+    )
+    return store
+
+
+async def table_at(client: httpx.AsyncClient, query: str) -> list[list[str]]:
+    """kubectl's table, cell by cell."""
+    answer = await client.get(f"/resources/deploy?output=table&{query}")
+    assert answer.status_code == 200, answer.text
+    return [line.split() for line in answer.text.splitlines()]
+
+
+async def refused(client: httpx.AsyncClient, query: str, path: str = "/resources/deploy") -> str:
+    answer = await client.get(f"{path}?output=table&{query}")
+    assert answer.status_code == 400
+    return answer.text
+
+
+# -- which objects ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("filter=Ready<1", ["web"]),
+        ("filter=Ready%3C1,Images~team", ["web"]),
+        ("filter=Ready>=1&filter=Images~team", ["api", "web"]),
+        ("filter=Images>=web:1.10", ["web"]),
+        ("q=GREEN", ["web"]),
+        ("q=1.10", ["api", "web"]),
+        ("namespace=blue,red", ["api", "web", "db"]),
+        ("namespace=blue&namespace=red", ["api", "web", "db"]),
+        ("namespace=!blue", ["web", "db"]),
+        ("namespace=!blue,!red&filter=Name=web", ["web"]),
+        ("sort=-Ready,Namespace&filter=Ready>=1", ["api", "web", "db"]),
+        ("sort=Images", ["db", "api", "web", "web"]),
+        ("filter=Age>1d&labelSelector=app", ["api", "web", "web"]),
+        ("filter=labels.app=web&columns=Name", ["web", "web"]),
+    ],
+)
+async def test_objects_are_selected_and_sorted(
+    store: Store, client: httpx.AsyncClient, query: str, names: list[str]
+) -> None:
+    titles, *rows = await table_at(client, query)
+
+    assert [row[titles.index("NAME")] for row in rows] == names
+
+
+async def test_pages_follow_each_other_and_tell_the_total(store: Store, client: httpx.AsyncClient) -> None:
+    seen: list[str] = []
+    query = "/resources/deploy?output=json&as=row&sort=-Images&limit=3"
+    while query:
+        view = (await client.get(query)).json()
+        seen += [row["metadata"]["name"] for row in view["rows"]]
+        assert view["total"] == 4
+        query = f"/resources/deploy?output=json&as=row&sort=-Images&limit=3&continue={view['continue']}" * (
+            "continue" in view
+        )
+
+    assert seen == ["web", "web", "api", "db"]
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("filter=Redy<1", 'filter: there is no column "Redy": did you mean "Ready"?'),
+        ("sort=Agee", 'sort: there is no column "Agee": did you mean "Age"?'),
+        ("columns=Imags", 'columns: there is no column "Imags": did you mean "Image'),
+        ("group=Stat", 'group: there is no column "Stat"'),
+        ("columns=xyz", "there are Namespace, Name, Ready, Age, Images"),
+        ("group=Ready&sort=Name", 'what is counted has no column "Name"'),
+        ("columns=..image", "looks through everything"),
+        ("columns=.spec[", "is no JSONPath"),
+        ("namespace=!", "stands in front of a name"),
+        ("fliter=x", 'unknown parameter "fliter": did you mean "filter"?'),
+    ],
+)
+async def test_what_is_not_there_is_refused_and_the_nearest_named(
+    store: Store, client: httpx.AsyncClient, query: str, said: str
+) -> None:
+    assert said in await refused(client, query)
+
+
+async def test_a_namespace_in_the_path_is_the_only_one(store: Store, client: httpx.AsyncClient) -> None:
+    said = await refused(client, "namespace=red", "/resources/deploy/blue")
+
+    assert 'the path names namespace "blue", the query "red"' in said
+
+
+# -- which columns ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "titles"),
+    [
+        ("columns=Name,labels.app", ["NAME", "APP"]),
+        ("columns=Replicas=.spec.replicas,Name", ["REPLICAS", "NAME"]),
+        ("columns=*,labels.app", ["NAMESPACE", "NAME", "READY", "AGE", "APP"]),
+        ("wide=true", ["NAMESPACE", "NAME", "READY", "AGE", "IMAGES"]),
+        ("output=wide", ["NAMESPACE", "NAME", "READY", "AGE", "IMAGES"]),
+        ("namespace=blue", ["NAME", "READY", "AGE"]),
+        ("columns=Health,Version,Image", ["HEALTH", "VERSION", "IMAGE"]),
+    ],
+)
+async def test_columns_are_chosen(store: Store, client: httpx.AsyncClient, query: str, titles: list[str]) -> None:
+    answer = await client.get(
+        f"/resources/deploy?output=table&{query}" if "output" not in query else f"/resources/deploy?{query}"
+    )
+
+    assert answer.text.splitlines()[0].split() == titles
+
+
+async def test_a_title_of_ones_own_can_be_sorted_and_filtered_by(store: Store, client: httpx.AsyncClient) -> None:
+    rows = await table_at(client, "columns=Tag=Images,Name&sort=-Tag&filter=Tag~team")
+
+    assert [row[0] for row in rows] == ["TAG", "team/web:1.10", "team/web:1.9", "team/api:1.10"]
+
+
+async def test_objects_are_counted_by_columns(store: Store, client: httpx.AsyncClient) -> None:
+    rows = await table_at(client, "group=labels.app")
+    two = await table_at(client, "group=Namespace,Name&sort=-Count,Name&limit=1")
+    counted = (await client.get("/resources/deploy?group=Name&filter=Ready>=1&output=json")).json()
+    page = BeautifulSoup((await client.get("/resources/deploy?group=Name", headers=BROWSER)).text, "html.parser")
+    link = page.select_one("tbody th a")
+    assert link is not None
+
+    assert rows == [["APP", "COUNT"], ["web", "2"], ["<none>", "1"], ["api", "1"]]
+    assert two == [["NAMESPACE", "NAME", "COUNT"], ["blue", "api", "1"]]
+    assert (counted["rows"], counted["total"]) == ([], 3)
+    assert {tuple(group["values"]): group["count"] for group in counted["groups"]} == {
+        ("web",): 1,
+        ("api",): 1,
+        ("db",): 1,
+    }
+    assert link["href"] == "/resources/deploy?filter=Name%3Dweb"
+    assert "as=key" in str(page.select_one("table[data-watch]"))
+
+
+# -- which form ---------------------------------------------------------------------------------------
+
+
+async def test_every_form_shows_the_same_rows(store: Store, client: httpx.AsyncClient) -> None:
+    query = "/resources/deploy?columns=Name,Ready&sort=Name,Ready&filter=Ready>=1,Images~team"
+
+    async def text(output: str) -> str:
+        return (await client.get(f"{query}&output={output}")).text
+
+    expected = [["api", "10/10"], ["web", "2/2"]]
+    view = View.model_validate_json(await text("json&as=row"))
+    lines: list[Any] = [json.loads(line) for line in (await text("ndjson&as=row")).splitlines()]
+    marked = [[cell.strip() for cell in line.split("|")[1:-1]] for line in (await text("markdown")).splitlines()]
+    page = BeautifulSoup((await client.get(query, headers=BROWSER)).text, "html.parser")
+    shown = [[cell.text.strip() for cell in row.find_all(["th", "td"])] for row in page.select("tbody tr")]
+
+    assert [row.cells for row in view.rows] == expected
+    assert [line["cells"] for line in lines] == expected
+    assert yaml.safe_load(await text("yaml&as=row")) == json.loads(await text("json&as=row"))
+    assert [*csv.reader(io.StringIO(await text("csv")))] == [["Name", "Ready"], *expected]
+    assert [line.split("\t") for line in (await text("tsv")).splitlines()] == [["Name", "Ready"], *expected]
+    assert marked[2:] == expected
+    assert shown == expected
+    assert [item["metadata"]["name"] for item in json.loads(await text("json"))["items"]] == ["api", "web"]
+
+
+async def test_the_view_is_in_the_contract(store: Store, client: httpx.AsyncClient) -> None:
+    contract = (await client.get("/-/openapi.json")).json()
+    answer = contract["paths"]["/resources/{resource}"]["get"]["responses"]["200"]
+    view = (await client.get("/resources/deploy/blue/web?output=json&as=row")).json()
+
+    assert answer["content"]["application/json"]["schema"]["$ref"] == "#/components/schemas/View"
+    assert set(view) <= set(contract["components"]["schemas"]["View"]["properties"])
+    assert set(view["rows"][0]) <= set(contract["components"]["schemas"]["Row"]["properties"])
+    assert view["rows"][0]["cells"][:2] == ["web", "1/2"]
+
+
+async def test_what_a_spreadsheet_would_run_is_text(store: Store, client: httpx.AsyncClient) -> None:
+    for mark in ("=", "+", "-", "@", "\t", "\r", "\n", "＝"):  # noqa: RUF001 - what Excel reads, too
+        store.apply(
+            store.reader.resource_version + 1, "db", "red", cells=["db", "0/0", "3d", f"{mark}cmd|' /C calc'!A0"]
+        )
+        rows = [*csv.reader(io.StringIO((await client.get("/resources/deploy/red?output=csv&wide=true")).text))]
+
+        assert rows[1][3][0] in "' "
+    assert (await client.get("/resources/deploy/red?output=csv&columns=%3DX=Name")).status_code == 400
+
+
+async def test_an_etag_does_not_move_with_a_bookmark(store: Store, client: httpx.AsyncClient) -> None:
+    for output in ("html", "table", "json&as=row"):
+        path = f"/resources/deploy?output={output}"
+        etag = (await client.get(path)).headers["etag"]
+        store.bookmark(store.reader.resource_version + 5)
+        again = await client.get(path, headers={"if-none-match": etag})
+        store.apply(store.reader.resource_version + 1, "web", "blue", cells=["web", "2/2", "3d", "x:1"])
+        changed = await client.get(path, headers={"if-none-match": etag})
+        store.apply(store.reader.resource_version + 1, "web", "blue", cells=["web", "1/2", "3d", "team/web:1.9"])
+
+        assert (again.status_code, changed.status_code) == (304, 200)
+
+
+# -- what else leads there ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "line"),
+    [
+        ("", "get deployments.apps -A"),
+        ("namespace=blue&labelSelector=app%3Dweb&wide=true", "get deployments.apps -n blue -l app=web -o wide"),
+        ("namespace=!red", "get deployments.apps -A --field-selector metadata.namespace!=red"),
+        (
+            "namespace=blue,red",
+            """for n in blue red; do kubectl --server http://mirror get deployments.apps -n "$n"; done""",
+        ),
+        ("sort=Age", "get deployments.apps -A --sort-by=.metadata.creationTimestamp"),
+        ("columns=*,labels.app", "get deployments.apps -A -L app"),
+        ("columns=Name,R=.spec.replicas", "-o custom-columns=NAME:.metadata.name,R:.spec.replicas"),
+        ("columns=labels.a.b/c", r"-o custom-columns='A.B/C:.metadata.labels.a\.b/c'"),
+        ("q=it's", """get deployments.apps -A | grep -i 'it'"'"'s'"""),
+        ("filter=Ready<1&sort=-Ready", "get deployments.apps -A  # kubectl has no sort=-Ready, filter=Ready<1"),
+    ],
+)
+async def test_a_page_shows_the_same_for_a_terminal(
+    asking: Asking, world: World, store: Store, query: str, line: str
+) -> None:
+    client = asking(world)
+    answer = await client.get(f"/resources/deploy?{query}", headers={**BROWSER, "host": "mirror"})
+    block = BeautifulSoup(answer.text, "html.parser").select_one("pre.shell")
+    assert block is not None
+    curl, kubectl = block.text.splitlines()
+
+    assert kubectl.endswith(line)
+    url = shlex.split(curl)[1]
+    printed = await client.get(url.removeprefix("http://mirror"))
+    assert printed.headers["content-type"].startswith("text/plain")
+    assert len(printed.text.splitlines()) == max(
+        1, len(BeautifulSoup(answer.text, "html.parser").select("tbody tr[data-uid]")) + 1
+    ) or not printed.text.startswith("N")
+
+
+async def test_the_form_of_a_page_shows_what_was_asked_for(store: Store, client: httpx.AsyncClient) -> None:
+    query = {"filter": 'Ready<1,Name~"a,b"', "columns": "*,labels.app", "group": "", "namespace": "blue,!red", "q": "x"}
+    page = BeautifulSoup((await client.get("/resources/deploy", params=query, headers=BROWSER)).text, "html.parser")
+    fields = {str(each["name"]): str(each.get("value", "")) for each in page.select("form.filters input")}
+
+    assert {name: fields[name] for name in query} == query
+    assert page.select_one("details.choose[open]") is not None
+
+
+# -- while the store moves on -------------------------------------------------------------------------
+
+
+async def test_an_answer_is_of_one_moment_and_says_of_which(
+    asking: Asking, world: World, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long lists are looked at in slices: what happens in between is for the next answer, and for whoever resumes."""
+    monkeypatch.setattr("kubemirror.serve.turns.SLICE_SECONDS", -1.0)
+    monkeypatch.setattr("kubemirror.serve.turns._AT_ONCE", 1)
+    client = asking(world)
+    cells_of = Printer.aging_cells
+    changed = False
+
+    def cells(printer: Printer, held: Any) -> Any:
+        nonlocal changed
+        if not changed:
+            changed = True
+            asyncio.get_running_loop().call_soon(lambda: store.apply(101, "zzz", "red"))
+        return cells_of(printer, held)
+
+    monkeypatch.setattr(Printer, "aging_cells", cells)
+    first = await client.get("/resources/deploy?output=json&filter=Name!=x")
+    second = await client.get("/resources/deploy?output=json&filter=Name!=x")
+
+    assert first.json()["metadata"]["resourceVersion"] == "100"
+    assert first.headers["kubemirror-resource-version"] == "100"
+    assert (len(first.json()["items"]), len(second.json()["items"])) == (4, 5)
+
+
+async def test_a_change_draws_one_row_of_a_page(
+    asking: Asking, world: World, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = asking(world)
+    drawn: list[str] = []
+    cells_of = Printer.aging_cells
+    monkeypatch.setattr(
+        Printer, "aging_cells", lambda printer, held: drawn.append(held.name) or cells_of(printer, held)
+    )  # type: ignore[func-returns-value]
+    pages = [await client.get("/resources/deploy", headers=BROWSER)]
+    whole, drawn[:] = len(drawn), []
+    store.apply(101, "api", "blue", cells=["api", "9/10", "3d", "team/api:1.11"])
+    pages.append(await client.get("/resources/deploy", headers=BROWSER))
+
+    assert whole == 4
+    assert drawn == ["api"]
+    assert ["9/10" in page.text for page in pages] == [False, True]
+
+
+async def test_a_resource_without_namespaces_takes_none(world: World, client: httpx.AsyncClient) -> None:
+    nodes = world.mirror(NODES)
+    nodes.sync(nodes.object(5, "node-1", ""))
+
+    assert (await client.get("/resources/nodes?namespace=!a")).status_code == 404
+    assert (await client.get("/resources/nodes?filter=Name=node-1&output=name")).text == "node/node-1\n"
