@@ -44,6 +44,13 @@ class Ran:
     def namespaces(self) -> list[str]:
         return sorted({each.namespace for each in self.workloads})
 
+    @property
+    def named(self) -> str:
+        """The namespaces, as far as they are named."""
+        spaces = self.namespaces
+        left = f" and {len(spaces) - MOST_NAMED} more" if len(spaces) > MOST_NAMED else ""
+        return ", ".join(spaces[:MOST_NAMED]) + left
+
     def title(self, workloads: Sequence[Workload]) -> str:
         """The whole version, and who runs it."""
         named = ", ".join(f"{each.namespace}/{each.name}" for each in workloads[:MOST_NAMED])
@@ -124,7 +131,6 @@ def versions_page(serving: Serving, asked: Asked, reading: Reading, held: Iterab
         most_versions=MOST_VERSIONS,
         namespaces=spaces,
         wide=len(spaces) <= MOST_COLUMNS,
-        most_named=MOST_NAMED,
         live=f"{asked.base}/watch?{_watched(reading)}",
         cursor=reading.cursor,
         curl=curl_line(asked, f"/versions{'?' + asked.query if asked.query else ''}"),
