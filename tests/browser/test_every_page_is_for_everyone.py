@@ -27,8 +27,11 @@ async def test_all_are_valid(demo: Process, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", PAGES)
 async def test_each_can_be_read(page: Page, demo: Process, complaints: list[str], name: str) -> None:
+    await page.emulate_media(reduced_motion="reduce")  # what flashes has the colours of the moment in which it began
     await page.goto(demo.url + PAGES[name])
     await until(page, SETTLED)
+    if name == "embedded":  # the ground is the portal's, as axe-core cannot know; a portal's is the browser's own here
+        await page.evaluate("document.documentElement.style.background = 'Canvas'; 0")
     everything = await violations(page)
     await page.emulate_media(color_scheme="dark")
     in_the_dark = await violations(page, "color-contrast")

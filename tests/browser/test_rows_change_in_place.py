@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import Page
 
-from kubemirror.serve import subscription
+from kubemirror.serve import sharing
 from kubemirror.state.events import Phase
 from tests.browser.chromium import LIVE, ROWS, TABLE, hide, ready, until
 from tests.reader.wire import Wire
@@ -160,7 +160,7 @@ async def test_ages_go_on_by_themselves(page: Page, wire: Wire, store: Store) ->
 async def test_a_mirror_that_lost_its_cluster_greys_what_it_shows_and_says_since_when(
     page: Page, wire: Wire, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(subscription, "HEARTBEAT_SECONDS", 0.5)
+    monkeypatch.setattr(sharing, "HEARTBEAT_SECONDS", 0.5)
     await opened(page, wire)
     store.phase(Phase.STALE, "connection refused")
     banner = "document.querySelector('#freshness')"

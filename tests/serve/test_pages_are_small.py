@@ -51,7 +51,16 @@ async def test_the_first_page_of_a_thousand_objects_is_small(client: httpx.Async
     assert len(soup.select("tbody tr")) == 500
     paths = {str(each.get("src") or each.get("href")) for each in soup.select("script, link, img")}
     folder = next(path for path in paths if path.endswith("/style.css")).removesuffix("style.css")
-    names = ["live.js", "ages.js", "cells.js", "morph.js", "order.js", "rows.js", "watch.js"]  # one imports the others
+    names = [
+        "live.js",
+        "ages.js",
+        "cells.js",
+        "morph.js",
+        "order.js",
+        "rows.js",
+        "watch.js",
+        "widths.js",
+    ]  # one imports the others
     sizes = {path: len((await wired(client, path))[1]) for path in {*paths, *(folder + name for name in names)}}
 
     assert len(page) + sum(sizes.values()) < MOST_BYTES, sizes

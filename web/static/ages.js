@@ -39,9 +39,11 @@ export function aged({ since, before = "", after = "" }) {
   return `${before}${age(now() - since)}${after}`;
 }
 
-export function tick(root = document) {
+export function tick(root, changed = () => {}) {
   for (const element of root.querySelectorAll("[data-since]")) {
     const text = aged(element.dataset);
-    if (element.textContent !== text) element.textContent = text;
+    if (element.textContent === text) continue;
+    element.textContent = text;
+    changed(element);
   }
 }

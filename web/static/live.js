@@ -188,7 +188,7 @@ function announce() {
 
 if (subject) {
   document.addEventListener("visibilitychange", () => soon());
-  setInterval(() => document.hidden || tick(), AGES_MS);
+  setInterval(() => document.hidden || tick(document, (element) => rows?.grew(element)), AGES_MS);
   setInterval(() => {
     if (!rows && (!watching || connected)) soon();
     if (rows && subject.classList.contains("stale")) soon();

@@ -1,14 +1,18 @@
 // The rows of a list page, kept as the push stream tells them: each event carries the printed cells of its row.
-// A row stays the same element for as long as its object is shown; changes are made within painted frames, and no
-// frame is held up by more of them than fit.
+// A row stays the same element for as long as its object is shown; changes are made within painted frames, no frame is
+// held up by more of them than fit, and where many come, what a frame costs decides how soon the next one is.
 import { text, show } from "./cells.js";
 import { move, take } from "./morph.js";
 import { ordering, placed, placeOf } from "./order.js";
+import { Widths } from "./widths.js";
 
 // Of a frame's 16 ms; the rest is for style, layout and paint.
 const FRAME_MS = 8;
-// More at once are no signal any more, and each costs paint.
-const FLASHES = 40, FLASH_MS = 1600;
+// To lay out and paint 500 rows takes 10 to 20 ms, whatever has changed in them: four fifths of the time are left to
+// whoever scrolls and types. Nobody reads more than ten states a second.
+const REST = 5;
+// More than so many a second are no signal any more, and what fades is painted with each frame.
+const FLASHES = 10, FLASH_MS = 1600;
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class Rows {
@@ -17,14 +21,19 @@ export class Rows {
     this.table = table;
     this.refill = refill;
     this.changed = 0;
-    this.flashes = 0;
+    this.flashed = [];  // when, the last ones
     this.order = ordering(new URL(table.dataset.watch, location.href).searchParams.get("sort"));
     this.pending = new Map();
+    this.widths = new Widths(table);
+    this.drawing = false;
+    this.nextAt = 0;
+    this.painted = new MessageChannel();
     this.adopt();
   }
 
   // Takes over what the server has rendered.
   adopt() {
+    this.widths.free();
     const body = this.table.tBodies[0];
     this.body = body;
     this.held = new Map();
@@ -61,11 +70,30 @@ export class Rows {
       this.pending.set(event.object.metadata.uid, event);
       this.changed += 1;
     }
-    this.work();
+    this.soon();
+  }
+
+  // At once where little comes, which is inside a frame already.
+  soon() {
+    if (this.drawing || !this.pending.size) return;
+    const waitMs = this.nextAt - performance.now();
+    if (waitMs <= 0) return this.work();
+    this.drawing = true;
+    setTimeout(() => requestAnimationFrame(() => {
+      this.drawing = false;
+      this.work();
+    }), waitMs);
   }
 
   work() {
-    const until = performance.now() + FRAME_MS;
+    const began = performance.now();
+    this.widths.hold();
+    this.painted.port1.onmessage = () => {  // comes after this frame's layout and paint
+      this.nextAt = began + REST * (performance.now() - began);
+    };
+    this.painted.port2.postMessage(null);
+    this.nextAt = began + FRAME_MS;
+    const until = began + FRAME_MS;
     for (const [uid, event] of this.pending) {
       this.pending.delete(uid);
       if (event.type === "DELETED") this.remove(uid);
@@ -73,7 +101,7 @@ export class Rows {
       if (performance.now() >= until) break;
     }
     if (this.count && this.count.textContent !== String(this.total)) this.count.textContent = this.total;
-    if (this.pending.size) requestAnimationFrame(() => this.work());
+    requestAnimationFrame(() => this.soon());
   }
 
   remove(uid) {
@@ -128,8 +156,15 @@ export class Rows {
     const ages = new Map((object.ages ?? []).map((age) => [age.column, age]));
     object.cells.forEach((value, index) => {
       const cell = row.cells[index];
-      if (cell && show(cell, this.columns[index], value, object.tones?.[index], ages.get(index))) this.flash(cell);
+      if (!cell) return;
+      if (show(cell, this.columns[index], value, object.tones?.[index], ages.get(index))) this.flash(cell);
+      this.widths.said(index, cell);
     });
+  }
+
+  // An age that went on by itself.
+  grew(cell) {
+    if (cell.cellIndex !== undefined && this.table.contains(cell)) this.widths.said(cell.cellIndex, cell);
   }
 
   // A row for an object that was not shown: links are where those of the heads lead.
@@ -165,12 +200,12 @@ export class Rows {
   }
 
   flash(cell) {
-    if (still.matches || this.flashes >= FLASHES) return;
-    this.flashes += 1;
+    const now = performance.now();
+    this.flashed = this.flashed.filter((when) => now - when < 1000);
+    this.flashed.push(now);
+    if (still.matches || this.flashed.length > FLASHES) return;
     const ground = getComputedStyle(document.documentElement).getPropertyValue("--flash");
-    cell.animate([{ background: ground }, {}], { duration: FLASH_MS, easing: "ease-out" }).onfinish = () => {
-      this.flashes -= 1;
-    };
+    cell.animate([{ background: ground }, {}], { duration: FLASH_MS, easing: "ease-out" });
   }
 }
 
