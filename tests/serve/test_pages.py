@@ -199,7 +199,7 @@ async def test_an_unknown_resource_links_what_was_perhaps_meant(store: Store, cl
 @pytest.mark.parametrize("path", ["/resources/deploy", "/resources/deploy/default/web"])
 async def test_a_page_asked_for_again_later_tells_the_ages_of_now(asking: Asking, path: str) -> None:
     now = [1_800_000_000.0]
-    world = World(wall=lambda: now[0])
+    world = World(wall=lambda: now[0], clock=lambda: now[0])
     store = world.mirror()
     store.sync(store.object(7, "web"))
     first = await asking(world).get(path, headers=BROWSER)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kubemirror.serve.context import Context
+from kubemirror.serve.chronicle import Chronicle
 from kubemirror.serve.overview_model import Changed, ChangedValue
 from kubemirror.serve.reading import Reading
-from kubemirror.state.history import Entry, History, ObjectKey
+from kubemirror.state.history import Entry, ObjectKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,11 @@ class Past:
         return [row for row in self.rows if isinstance(row, Changed)]
 
 
-def changed(context: Context, reading: Reading, key: ObjectKey, entry: Entry) -> Changed:
-    """One entry of the history."""
-    at_zero = context.wall() - context.clock()
+def changed(epoch: float, reading: Reading, key: ObjectKey, entry: Entry) -> Changed:
+    """One entry of the history. epoch: when the stores' clock was 0, in seconds since 1970."""
     return Changed(
-        at=at_zero + entry.at,
-        until=at_zero + entry.until,
+        at=epoch + entry.at,
+        until=epoch + entry.until,
         type=entry.type.value,
         resource=key.resource,
         kind=reading.entry.resource.kind,
@@ -64,11 +63,10 @@ def changed(context: Context, reading: Reading, key: ObjectKey, entry: Entry) ->
     )
 
 
-def past(context: Context, history: History, reading: Reading, key: ObjectKey) -> Past:
+def past(chronicle: Chronicle, reading: Reading, key: ObjectKey) -> Past:
     """All that is remembered of one object."""
-    told = history.of(key)
-    at_zero = context.wall() - context.clock()
-    rows: list[Changed | Unwatched] = [changed(context, reading, key, entry) for entry in told.entries]
-    rows += [Unwatched(at_zero + each.since, at_zero + each.until, each.skipped) for each in told.stretches]
+    told, epoch = chronicle.history.of(key), chronicle.epoch
+    rows: list[Changed | Unwatched] = [changed(epoch, reading, key, entry) for entry in told.entries]
+    rows += [Unwatched(epoch + each.since, epoch + each.until, each.skipped) for each in told.stretches]
     rows.sort(key=lambda row: row.until, reverse=True)
-    return Past(rows, at_zero + told.began if told.began is not None else None, told.forgotten)
+    return Past(rows, epoch + told.began if told.began is not None else None, told.forgotten)

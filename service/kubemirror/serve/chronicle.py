@@ -20,6 +20,8 @@ from kubemirror.views.duration import Ticking
 
 # A slice of looking, and the rest after it, in seconds: a twentieth of the time, and readers wait 2 ms at most.
 SLICE_SECONDS, REST_SECONDS = 0.002, 0.038
+# Two clocks differ by less than this from one reading to the next; by more, and one of them was set.
+SET_SECONDS = 2.0
 # Before a slice looks at the clock again.
 _AT_ONCE = 4
 _CAME = {ChangeType.ADDED: "created", ChangeType.DELETED: "deleted", ChangeType.MODIFIED: "changed"}
@@ -32,6 +34,8 @@ class Chronicle:
         self.history = History(context.settings.history_bytes)
         self._catalog = context.catalog
         self._clock = context.clock
+        self._wall = context.wall
+        self._epoch = context.wall() - context.clock()
         self._followed: dict[tuple[str, str], tuple[Reader, Callable[[], None]]] = {}
         self._something = asyncio.Event()
         self.history.wake = self._something.set
@@ -50,16 +54,24 @@ class Chronicle:
             if place not in self._followed:
                 self._followed[place] = (reader, self.history.follow(place[0], reader, place[1]))
 
+    @property
+    def epoch(self) -> float:
+        """When the stores' clock was 0, in seconds since 1970: the same each time, unless the wall clock was set."""
+        found = self._wall() - self._clock()
+        if abs(found - self._epoch) > SET_SECONDS:
+            self._epoch = found
+        return self._epoch
+
     def last_change_cell(self, resource: Resource) -> Callable[[Object, float], Ticking | None]:
         """Cells of the column Last Change: ``image 2m ago``; None where nothing is remembered."""
-        name, clock, history = resource.name, self._clock, self.history
+        name, history = resource.name, self.history
 
         def cell(held: Object, now: float) -> Ticking | None:
             entry = history.last(ObjectKey(name, held.namespace, held.name))
             if entry is None:
                 return None
             what = entry.meanings[0].value if entry.meanings else _CAME[entry.type]
-            return Ticking(now - (clock() - entry.until), f"{what} ", " ago")
+            return Ticking(self.epoch + entry.until, f"{what} ", " ago")
 
         return cell
 

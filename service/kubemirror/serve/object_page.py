@@ -92,7 +92,7 @@ def object_page(
     context, resource = serving.context, reading.entry.resource
     data: Fields = orjson.loads(held.raw)
     here = object_path(resource.name, held.namespace, held.name)
-    told = past(context, serving.chronicle.history, reading, ObjectKey(resource.name, held.namespace, held.name))
+    told = past(serving.chronicle, reading, ObjectKey(resource.name, held.namespace, held.name))
     below = owned(found, held.uid)
     rollout = _rollout(serving, found, below) if resource.name == DEPLOYMENTS else None
     shown = [each for each in below if rollout is None or each.entry.resource.name not in MADE_BY[DEPLOYMENTS]]

@@ -254,13 +254,12 @@ def _changes(serving: Serving, readings: Sequence[Reading]) -> list[Changed]:
         return reading is not None and entry.news and reading.shows(key.namespace)
 
     recent = history.recent(context.clock() - CHANGES_SECONDS, news, MOST_CHANGES)
-    return [changed(context, by_name[key.resource], key, entry) for key, entry in recent]
+    return [changed(serving.chronicle.epoch, by_name[key.resource], key, entry) for key, entry in recent]
 
 
 def _since(serving: Serving, readings: Sequence[Reading]) -> float | None:
     began = [at for reading in readings if (at := serving.chronicle.history.began(reading.name)) is not None]
-    context = serving.context
-    return context.wall() - (context.clock() - max(began)) if began else None
+    return serving.chronicle.epoch + max(began) if began else None
 
 
 # -- versions side by side ------------------------------------------------------------------------------
