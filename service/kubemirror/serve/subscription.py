@@ -17,7 +17,7 @@ from math import inf
 
 import orjson
 
-from kubemirror.errors import ExpiredError, KubemirrorError, StoreError
+from kubemirror.errors import ExpiredError, ForeignError, KubemirrorError, StoreError, TooLargeResourceVersionError
 from kubemirror.serve.context import Context
 from kubemirror.serve.cursor import read_cursor, write_cursor
 from kubemirror.serve.forms import As, carried, key
@@ -28,13 +28,15 @@ from kubemirror.serve.reading import freshness
 from kubemirror.serve.sharing import Audience, Sharing, Wire
 from kubemirror.serve.source import Holds, Source, Told
 from kubemirror.serve.status import StatusError
-from kubemirror.serve.waiting import fresh, resumable
+from kubemirror.serve.waiting import fresh, ours, resumable
 from kubemirror.state.events import Phase
 from kubemirror.state.journal import Change, ChangeType
 from kubemirror.state.meaning import Comparison, Meaning, compared
 
 # A frozen upstream is to be seen within this time; proxies cut what is silent for 60 s.
 HEARTBEAT_SECONDS = 15.0
+# A replica is behind for moments; one that stays so longer is asked why. As long as a read waits.
+DOUBT_SECONDS = 3.0
 # Timers may fire a moment early: what is due within this is due now, or the loop would spin until it is.
 CLOCK_SLACK_SECONDS = 0.001
 # Looked at before others get their turn: about 2 ms of selecting.
@@ -104,6 +106,7 @@ class Subscription:
         self._initial_of: Source | None = None  # whose objects are being told
         self._cursor: dict[str, int] = {}
         self._beat_at = 0.0
+        self._doubt_at = inf  # when to ask whether what the reader is ahead of is the same history at all
         self._failure: tuple[KubemirrorError, Source] | None = None
         self._sharing = sharing
         self._wire: Wire | None = None
@@ -129,18 +132,39 @@ class Subscription:
         wanted = self._wanted
         starts = read_cursor(cursor, [source.name for source in self._sources])
         seconds = self._context.settings.freshness_seconds
+        resets: list[Frame] = []
         for source in self._sources:
             source.reader.require_served()
             start = starts.get(source.name)
             if start is not None and not wanted.snapshot:
                 continue
             if start is not None:  # who has seen that much is not shown less
-                await fresh(source.reader, start, seconds=seconds)
+                await self._fresh(source, start, resets)
             await resumable(source.reader, seconds=seconds)
-        resets: list[Frame] = []
         for source in self._sources:
             self._place(source, None if wanted.snapshot else starts.get(source.name), resets)
-        self._initial = self._initial_frames(self._sources, resets)
+        if any(source.floor for source in self._sources):
+            self._doubt_at = self._loop.time() + DOUBT_SECONDS
+        self._initial = self._initial_frames(resets)
+
+    async def _fresh(self, source: Source, start: int, resets: list[Frame]) -> None:
+        """Wait until the store is as new as the reader; nothing to wait for is one of another history."""
+        try:
+            await fresh(source.reader, start, seconds=self._context.settings.freshness_seconds)
+        except TooLargeResourceVersionError as behind:
+            try:
+                await self._ours(source, start)
+            except ForeignError as error:
+                if not self._wanted.begins_again:
+                    raise
+                if self._wanted.holds is None:
+                    resets.append(self._reset(source, error))
+                return
+            raise behind from None
+
+    async def _ours(self, source: Source, resource_version: int) -> bool:
+        resource = source.reading.entry.resource
+        return await ours(self._context, resource, source.namespace, source.reader, resource_version)
 
     def _place(self, source: Source, start: int | None, resets: list[Frame]) -> None:
         wanted = self._wanted
@@ -180,7 +204,7 @@ class Subscription:
             raise error  # it has seen more than there is here: it is not led back in time
         source.place.close()
         self._follow(source, shown=True)
-        self._initial = self._initial_frames([source], [self._reset(source, error)])
+        self._initial = self._initial_frames([self._reset(source, error)])  # and what was being told of others
 
     def close(self) -> None:
         """Give the journal positions back; idempotent."""
@@ -212,6 +236,8 @@ class Subscription:
                 return self._goodbye()
             if now >= self._until and not await self._still_allowed():
                 return [self._failed(self._refusal)]
+            if now >= self._doubt_at:
+                await self._doubt()
             frames = self._ready()
             if frames or self.ended:
                 return frames
@@ -219,7 +245,7 @@ class Subscription:
                 await asyncio.sleep(0)  # nothing of it was selected so far: others first
                 continue
             self._woken.clear()
-            self._rest_ends = min(self._beat_at, self._life.ends, self._until)
+            self._rest_ends = min(self._beat_at, self._life.ends, self._until, self._doubt_at)
             self._resting = self._may_rest()
             try:
                 async with asyncio.timeout_at(self._rest_ends):
@@ -229,6 +255,21 @@ class Subscription:
             finally:
                 self._resting = False
         return []
+
+    async def _doubt(self) -> None:
+        """Ask whether upstream was ever where the reader comes from. If not, its cursor is of no use."""
+        self._doubt_at = inf
+        for source in self._sources:
+            if source.floor <= source.reader.resource_version:
+                continue
+            try:
+                known = await self._ours(source, source.floor)
+            except ForeignError as error:
+                source.floor = 0  # of this history it has seen nothing
+                self._failure = self._failure or (error, source)
+                known = False  # others are asked about when this has been told
+            if not known:
+                self._doubt_at = self._loop.time() + DOUBT_SECONDS
 
     def _ready(self) -> list[Frame]:
         """What can be sent now, without waiting; [] may also mean that nothing was selected in this turn."""
@@ -287,9 +328,10 @@ class Subscription:
         self._initial = None
         self._plan_beat()
 
-    def _initial_frames(self, sources: list[Source], resets: Iterable[Frame]) -> Iterator[Frame | None]:
-        """The snapshot and its end; None now and then, where others should get their turn."""
+    def _initial_frames(self, resets: Iterable[Frame]) -> Iterator[Frame | None]:
+        """The snapshot, of what is still to be told of it, and its end; None now and then, where others get a turn."""
         yield from resets
+        sources = self._sources
         for source in sources:
             self._initial_of = source
             yield from self._vanished(source)
