@@ -27,15 +27,18 @@ def write_cursor(positions: Mapping[str, int]) -> str:
     return ";".join(f"{name}={resource_version}" for name, resource_version in positions.items())
 
 
-def read_cursor(text: str, names: Sequence[str]) -> dict[str, int]:
+def read_cursor(text: str, names: Sequence[str], *, least: bool = False) -> dict[str, int]:
     """The resourceVersion of each named store that ``text`` tells; stores it leaves out start anew.
 
-    "" and "0" tell none. Raises 400 where it is no cursor or names a store that is not asked for.
+    "" and "0" tell none. least: it says how new a snapshot must be, and not where to go on; then one number is for
+    every store of one resource. Raises 400 where it is no cursor or names a store that is not asked for.
     """
     text = text.strip()
     if text in ("", "0"):
         return {}
     if "=" not in text:
+        if least and len({name.partition("/")[0] for name in names}) == 1:
+            return dict.fromkeys(names, _number(text))
         if len(names) != 1:
             raise bad_request(
                 f'resourceVersion "{text}" is ambiguous here: write {names[0]}={text};… for each resource'

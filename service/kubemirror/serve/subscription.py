@@ -130,7 +130,7 @@ class Subscription:
         Raises 400, 410, 504, or what a store answers.
         """
         wanted = self._wanted
-        starts = read_cursor(cursor, [source.name for source in self._sources])
+        starts = read_cursor(cursor, [source.name for source in self._sources], least=bool(wanted.snapshot))
         seconds = self._context.settings.freshness_seconds
         resets: list[Frame] = []
         for source in self._sources:
