@@ -73,9 +73,10 @@ async def run(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         parts: dict[str, Part] = {}
         if settings.demo:
-            from kubemirror.demo.server import DemoServer
+            from kubemirror.demo.server import DemoServer, after_earlier_ones
 
-            demo = await stack.enter_async_context(DemoServer(objects=settings.demo_objects))
+            begins = after_earlier_ones(time.time())
+            demo = await stack.enter_async_context(DemoServer(objects=settings.demo_objects, resource_version=begins))
             parts["demo"] = demo.run
             mirrored = (*DEMO_MIRRORS, *settings.mirror)
             settings = settings.model_copy(update={"kubeconfig": demo.kubeconfig, "context": None, "mirror": mirrored})
