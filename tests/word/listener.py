@@ -98,9 +98,11 @@ def never() -> bool:
 class Listener:
     """See the module. Ask for what ``asks`` says, then ``opened``; ``hear`` what comes; ``lost`` at the end."""
 
-    def __init__(self, wish: Wish, history: History) -> None:
+    def __init__(self, wish: Wish, history: History, *, subscription: str = "0") -> None:
+        """subscription: the id of what it is told."""
         self.wish = wish
         self.history = history
+        self._subscription = subscription
         self.problems: list[str] = []
         self.met: Counter[str] = Counter()
         self.holds: Holdings = {}
@@ -197,10 +199,12 @@ class Listener:
             elif name == b"data":
                 data = value.strip()
         if data is not None:
-            self.take(orjson.loads(data))
+            message = orjson.loads(data)
+            self.take(message)
             if id_ is not None and id_ != self.cursor:
                 self.problems.append(f"the id {id_!r} is not the cursor {self.cursor!r}")
-            if id_ is None and self.live:
+            last = (message.get("events") or [message])[-1]
+            if id_ is None and self.live and last["type"] != "ERROR":  # which leaves the last one as it is
                 self.problems.append(f"an event without an id: {data!r}")
 
     def take(self, message: dict[str, Any]) -> None:
@@ -221,18 +225,18 @@ class Listener:
 
     def _cursor_of_kubernetes(self, event: dict[str, Any]) -> None:
         """The resourceVersion inside is the cursor, but of what is listed before the bookmark that ends it."""
-        event["id"] = "mine"
+        event["id"] = self._subscription
         metadata = event["object"].get("metadata", {})
         if event["type"] != "ERROR" and (self.live or ("annotations" in metadata and event["type"] == "BOOKMARK")):
             event["resourceVersion"] = metadata["resourceVersion"]
 
     def _event(self, event: dict[str, Any]) -> None:
         kind, cursor = event["type"], event.get("resourceVersion", "")
-        if event["id"] != "mine":
+        if event["id"] != self._subscription:
             self.problems.append(f"of another subscription: {event}")
         self.met[kind] += 1
         if kind == "RESET" or (kind == "ERROR" and event["object"]["code"] == 410):
-            self._leave()
+            self.met["expired"] += 1
             self._forget()
             if kind == "RESET":
                 self._begin(resuming=False)

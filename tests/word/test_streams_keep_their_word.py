@@ -150,7 +150,7 @@ class Client:
     """A listener, and the connections that it has one after the other."""
 
     def __init__(self, wish: Wish, truth: Truth, random: Random) -> None:
-        self.listener = Listener(wish, truth)
+        self.listener = Listener(wish, truth, subscription="mine")
         self.random = random
         self.connected = False
         self.cable = Cable()
