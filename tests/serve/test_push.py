@@ -218,9 +218,9 @@ async def test_a_relist_reaches_readers_as_its_difference(live: Live, store: Sto
         frames = await stream.frames(4)
 
     assert [told(frame) for frame in frames] == [
-        ("DELETED", "api", "100"),
-        ("ADDED", "new", "100"),
-        ("MODIFIED", "web", "100"),
+        ("DELETED", "api", "100~200"),
+        ("ADDED", "new", "100~200"),
+        ("MODIFIED", "web", "100~200"),
         ("BOOKMARK", None, "200"),
     ]
 

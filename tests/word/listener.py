@@ -90,6 +90,11 @@ WISHES = [
 ]
 
 
+def reached(cursor: str) -> int:
+    """Up to where everything has been told."""
+    return int(cursor.partition("~")[0] or 0)
+
+
 def never() -> bool:
     """No mirror has listed again."""
     return False
@@ -218,7 +223,7 @@ class Listener:
                 self.problems.append(f"a batch, or none: {message}")
             self.met["compacted"] += 1
         events = events or [message]
-        self._reached = int(events[-1].get("resourceVersion") or 0)
+        self._reached = reached(events[-1].get("resourceVersion", ""))
         for event in events:
             self._event(event)
         self.early = {uid: version for uid, version in self.early.items() if version > self.seen}
@@ -245,14 +250,16 @@ class Listener:
         if kind == "ERROR" and event["object"]["code"] not in (503, 504):
             self.problems.append(f"an error that nobody made: {event}")
         if cursor:
-            if int(cursor) < self.seen:
+            if reached(cursor) < self.seen:
                 self.problems.append(f"a step back from {self.seen}: {event}")
-            self.cursor, self.seen = cursor, int(cursor)
+            if "~" in cursor and not self.gaps:
+                self.problems.append(f"some of an outcome, where no mirror listed again: {event}")
+            self.cursor, self.seen = cursor, reached(cursor)
         if kind == "BOOKMARK":
             if "annotations" in event["object"]["metadata"] and not self.live:
                 self.live = True
-                self.began, self.told = int(cursor), []
-                self._snapshots.append((int(cursor), dict(self.holds)))
+                self.began, self.told = reached(cursor), []
+                self._snapshots.append((reached(cursor), dict(self.holds)))
             return
         if kind != "ERROR":
             self._change(kind, event, cursor)
@@ -268,7 +275,7 @@ class Listener:
             self.problems.append(f"changed, but not from what is held: {event} (held {held})")
         if kind == "DELETED" and not again and (held is None or held[0] != uid):
             self.problems.append(f"deleted, but not held: {event} (held {held})")
-        if self.live and cursor and int(cursor) <= self.resumed and not self.gaps:
+        if self.live and cursor and reached(cursor) <= self.resumed and not self.gaps:
             self.problems.append(f"not after the cursor {self.resumed}: {event}")
         if "diff" in event and held is not None and not self.gaps:
             self._differences.append((event, held[1]))
@@ -280,14 +287,14 @@ class Listener:
             self.holds[name] = (uid, version)
             self._shown.append((event, version))
         if self.live:
-            self.told.append((int(cursor or 0), kind, name))
+            self.told.append((reached(cursor), kind, name))
 
     def _begin(self, *, resuming: bool) -> None:
         if not resuming:
             self._leave()
             self.holds, self.told, self.gaps = {}, [], False
         self.live = resuming
-        self.resumed = int(self.cursor) if resuming else -1
+        self.resumed = reached(self.cursor) if resuming else -1
 
     def _forget(self) -> None:
         """The cursor is of no use."""

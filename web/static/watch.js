@@ -83,7 +83,7 @@ export function watch(address, { events, state = () => {}, cursor = "", transpor
   // With a snapshot that is not older than what was told, whichever replica it comes from.
   function beginAnew(url) {
     const single = url.searchParams.getAll("resource").length === 1 && !last.includes("=");
-    const least = single ? Math.max(newest, last) : last;
+    const least = single ? Math.max(newest, ...last.split("~")) : last;
     if (least) url.searchParams.set("resourceVersion", least);
     if (least) url.searchParams.set("snapshot", "true");
     if (begun) hand({ type: "RESET", object: {} });

@@ -64,9 +64,9 @@ class Following:
         What a snapshot that was cut off has told was there at that snapshot's moment, which is not known; but it was at
         least as new as the newest of it, and what is missing from one that is so too has really gone.
         """
-        if not self._newest or ";" in self._last or "=" in self._last:
+        if not self._newest or "=" in self._last:
             return self._last
-        return str(max(self._newest, int(self._last or "0")))
+        return str(max(self._newest, *(int(each or "0") for each in self._last.split("~"))))
 
     def opened(self) -> None:
         """A connection was opened: from the cursor, or with a snapshot."""

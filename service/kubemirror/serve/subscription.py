@@ -19,7 +19,7 @@ import orjson
 
 from kubemirror.errors import ExpiredError, ForeignError, KubemirrorError, StoreError, TooLargeResourceVersionError
 from kubemirror.serve.context import Context
-from kubemirror.serve.cursor import read_cursor, write_cursor
+from kubemirror.serve.cursor import Mark, read_cursor, write_cursor
 from kubemirror.serve.forms import As, carried, key
 from kubemirror.serve.frame import Frame, batched
 from kubemirror.serve.life import Life
@@ -132,49 +132,54 @@ class Subscription:
         wanted = self._wanted
         starts = read_cursor(cursor, [source.name for source in self._sources], least=bool(wanted.snapshot))
         seconds = self._context.settings.freshness_seconds
-        resets: list[Frame] = []
+        foreign: dict[str, ForeignError] = {}
         for source in self._sources:
             source.reader.require_served()
             start = starts.get(source.name)
-            if start is not None and not wanted.snapshot:
-                continue
-            if start is not None:  # who has seen that much is not shown less
-                await self._fresh(source, start, resets)
+            if start is not None:
+                if not wanted.snapshot and (source.can_resume(start) or not wanted.begins_again):
+                    continue
+                error = await self._fresh(source, start.least)  # who has seen that much is not shown less
+                if error is not None:
+                    foreign[source.name] = error
             await resumable(source.reader, seconds=seconds)
+        resets: list[Frame] = []
         for source in self._sources:
-            self._place(source, None if wanted.snapshot else starts.get(source.name), resets)
+            self._place(source, starts.get(source.name), foreign.get(source.name), resets)
         if any(source.floor for source in self._sources):
             self._doubt_at = self._loop.time() + DOUBT_SECONDS
         self._initial = self._initial_frames(resets)
 
-    async def _fresh(self, source: Source, start: int, resets: list[Frame]) -> None:
-        """Wait until the store is as new as the reader; nothing to wait for is one of another history."""
+    async def _fresh(self, source: Source, least: int) -> ForeignError | None:
+        """Wait until the store is as new as the reader. The error where it never will be."""
         try:
-            await fresh(source.reader, start, seconds=self._context.settings.freshness_seconds)
+            await fresh(source.reader, least, seconds=self._context.settings.freshness_seconds)
         except TooLargeResourceVersionError as behind:
             try:
-                await self._ours(source, start)
+                await self._ours(source, least)
             except ForeignError as error:
-                if not self._wanted.begins_again:
-                    raise
-                if self._wanted.holds is None:
-                    resets.append(self._reset(source, error))
-                return
+                return error
             raise behind from None
+        return None
 
     async def _ours(self, source: Source, resource_version: int) -> bool:
         resource = source.reading.entry.resource
         return await ours(self._context, resource, source.namespace, source.reader, resource_version)
 
-    def _place(self, source: Source, start: int | None, resets: list[Frame]) -> None:
+    def _place(self, source: Source, start: Mark | None, foreign: ForeignError | None, resets: list[Frame]) -> None:
+        """foreign: that the reader has come from another history."""
         wanted = self._wanted
         holds = (wanted.holds or {}).get(source.name, {})
-        if start is None:
+        if start is None or (wanted.snapshot and foreign is None):
             self._follow(source, shown=wanted.snapshot is not False, holds=holds)
             return
         reader = source.reader
         try:
-            source.position = reader.subscribe(start, self._stir, source.interest)
+            if foreign is not None:
+                raise foreign
+            if not source.can_resume(start):
+                raise ExpiredError(start.reached, reader.journal.oldest)
+            source.position = reader.subscribe(start.reached, self._stir, source.interest)
         except ExpiredError as error:
             if not wanted.begins_again:
                 raise
@@ -182,8 +187,8 @@ class Subscription:
             if wanted.holds is None:
                 resets.append(self._reset(source, error))
             return
-        source.floor = start if start > reader.resource_version else 0
-        source.told = start
+        source.floor = start.reached if start.reached > reader.resource_version else 0
+        source.told = start.reached
         source.resumed = True
 
     def _follow(self, source: Source, *, shown: bool, holds: Holds | None = None) -> None:
@@ -446,7 +451,7 @@ class Subscription:
         told = source.heard(change.old, change)
         if told is None or not self._means(told):
             return None
-        return self._shown(told, write_cursor({source.name: told.cursor}))
+        return self._shown(told, write_cursor({source.name: Mark(told.cursor)}))
 
     def _stir(self) -> None:
         """The journal has something to read."""
@@ -563,7 +568,9 @@ class Subscription:
             self._cursor[source.name] = source.cursor
 
     def _written(self) -> str:
-        return write_cursor({source.name: self._cursor.get(source.name, 0) for source in self._sources})
+        return write_cursor(
+            {source.name: Mark(self._cursor.get(source.name, 0), source.within) for source in self._sources}
+        )
 
     def _plan_beat(self) -> None:
         self._beat_at = self._loop.time() + HEARTBEAT_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311
