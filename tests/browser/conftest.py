@@ -9,8 +9,6 @@ import pytest
 
 from tests.browser.chromium import Page, chromium, tab
 from tests.conftest import tool
-from tests.reader.wire import Wire, wire_to
-from tests.serve.live import Live, running
 from tests.serve.world import Store, World
 
 
@@ -27,11 +25,6 @@ async def page(browser: str) -> AsyncIterator[Page]:
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
 def store(world: World) -> Store:
     store = world.mirror()
     store.sync(
@@ -39,19 +32,6 @@ def store(world: World) -> Store:
         store.object(8, "api", "blue", cells=["api", "1/1", "3d", "team/api:1.0"]),
     )
     return store
-
-
-@pytest.fixture
-async def live(world: World, store: Store) -> AsyncIterator[Live]:
-    async with running(world) as live:
-        yield live
-
-
-@pytest.fixture
-async def wire(live: Live) -> AsyncIterator[Wire]:
-    """The network between browser and mirror."""
-    async with wire_to(int(live.address.rpartition(":")[2])) as wire:
-        yield wire
 
 
 async def until_nobody_reads(store: Store) -> None:

@@ -27,7 +27,7 @@ from kubemirror.client.connection import Transport
 from kubemirror.settings import Settings
 from kubemirror.state.events import Phase
 from tests.reader.wire import Wire, wire_to
-from tests.serve.live import Live, running
+from tests.serve.live import running
 from tests.serve.world import Store, World
 from tests.ship.repository import close_codes
 
@@ -48,27 +48,10 @@ def transport(request: pytest.FixtureRequest) -> Transport:
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
 def store(world: World) -> Store:
     store = world.mirror()
     store.sync(store.object(7, "web", "blue", labels={"app": "web"}), store.object(8, "api", "blue"))
     return store
-
-
-@pytest.fixture
-async def live(world: World, store: Store) -> AsyncIterator[Live]:
-    async with running(world) as live:
-        yield live
-
-
-@pytest.fixture
-async def wire(live: Live) -> AsyncIterator[Wire]:
-    async with wire_to(int(live.address.rpartition(":")[2])) as wire:
-        yield wire
 
 
 @asynccontextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -24,12 +23,6 @@ def store(world: World) -> Store:
         store.object(7, "web", "blue", labels={"app": "web"}), store.object(9, "api", "green", labels={"app": "api"})
     )
     return store
-
-
-@pytest.fixture
-async def live(world: World, store: Store) -> AsyncIterator[Live]:
-    async with running(world) as live:
-        yield live
 
 
 def told(frame: Frame) -> tuple[Any, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
@@ -18,7 +17,7 @@ from kubemirror.serve.status import StatusError
 from kubemirror.serve.subscription import Subscription
 from kubemirror.serve.watch_query import WatchQuery, query_of, subscribe
 from kubemirror.settings import Settings
-from tests.serve.live import Live, frame_of, running
+from tests.serve.live import Live, frame_of
 from tests.serve.world import NODES, Store, World
 
 ASKED = Asked("GET", "/watch", "", "", "http", "localhost", {}, None, ANONYMOUS)
@@ -31,12 +30,6 @@ def store(world: World) -> Store:
         store.object(7, "web", "blue", labels={"app": "web"}), store.object(9, "api", "green", labels={"app": "api"})
     )
     return store
-
-
-@pytest.fixture
-async def live(world: World, store: Store) -> AsyncIterator[Live]:
-    async with running(world) as live:
-        yield live
 
 
 async def reader(world: World, **given: Any) -> Subscription:
