@@ -8,6 +8,8 @@ CACHE  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kubemirror
 # Named by content, so that neither a fresh clone nor a touched file installs anything twice.
 READY  := $(VENV)/.ready-$(shell cat requirements/dev.txt pyproject.toml | cksum | cut -d' ' -f1)
 ARGS   ?=
+# Most tests wait for a server: two at a time take half as long. `make test WORKERS=0` runs them one by one.
+WORKERS ?= 2
 
 export PATH := $(CACHE)/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
@@ -22,7 +24,7 @@ run: $(READY)  ## Serve the embedded demo cluster on 127.0.0.1:8080 (ARGS="--por
 	@exec $(BIN)/kubemirror serve --demo $(ARGS)
 
 test: lint tools  ## Everything: lint, then all tests (ARGS="-k words" selects)
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: $(READY)  ## Style, types and the rooms' import contracts
 	@$(BIN)/ruff check .

@@ -22,6 +22,8 @@ from tests.serve.world import Store, World
 hypothesis.settings.register_profile("kubemirror", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("kubemirror")
 
+TESTS = Path(__file__).parent
+
 # Else pytest-asyncio, which puts back the loop it found, makes one to find (Python 3.11) and never closes it.
 asyncio.set_event_loop(None)
 
@@ -32,6 +34,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("demo", "real"),
         help="run what is tested against both servers on one of them only: the demo cluster, or a real control plane",
     )
+
+
+# Folders whose tests share one world, made by the first of them: they stay together.
+WORLDS = {"beside", "browser", "chain", "days", "kubectl"}
+# Files that take long by themselves go first: what starts last decides when all is done.
+LONG = ("clients", "days", "ship/test_bench", "deploy/test_the_image", "beside", "kubectl")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say what one worker has to run (`--dist loadgroup`): a file, or a whole folder with one world."""
+    for item in items:
+        file = item.path.relative_to(TESTS)
+        item.add_marker(pytest.mark.xdist_group(file.parts[0] if file.parts[0] in WORLDS else str(file)))
+    items.sort(key=_turn)  # stable: what needs the same fixtures stays together
+
+
+def _turn(item: pytest.Item) -> int:
+    file = str(item.path.relative_to(TESTS))
+    return next((turn for turn, start in enumerate(LONG) if file.startswith(start)), len(LONG))
 
 
 @pytest.fixture

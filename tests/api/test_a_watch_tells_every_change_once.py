@@ -254,6 +254,9 @@ async def test_a_changed_definition_ends_its_watches(cluster: Cluster, widgets: 
         await stream.started()
         cluster.catalog.put(Entry(WIDGETS, {"": widgets.reader}))
         assert await stream.quiet()
+        hashed = tuple(replace(each, storage_version_hash="aGFzaA==") for each in WIDGETS.versions)
+        cluster.catalog.put(Entry(replace(WIDGETS, versions=hashed), {"": widgets.reader}))
+        assert await stream.quiet()
         cluster.catalog.put(Entry(replace(WIDGETS, versions=WIDGETS.versions[:1]), {"": widgets.reader}))
         assert await stream.next() is None
 

@@ -20,7 +20,7 @@ from tests.clients.follower import Follower, followers
 from tests.clients.informers import Informers
 from tests.clients.scene import Scene, scene
 
-SECONDS = float(os.environ.get("KUBEMIRROR_CLIENT_SECONDS", "20"))
+SECONDS = float(os.environ.get("KUBEMIRROR_CLIENT_SECONDS", "12"))
 # A round has one harm in it, and some seconds of peace, in which everybody comes back.
 ROUND_SECONDS = 4.0
 PATIENCE_SECONDS = 60.0

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from random import Random
 from typing import Any
 
 import pytest
 
+from kubemirror.kube.mirror import FAREWELL_SECONDS
 from kubemirror.state.events import Phase
+from kubemirror.state.store import Reader
 from tests.discover.scripted import crd
 from tests.discover.world import DEFINITIONS, World, instance
 
@@ -77,7 +80,9 @@ async def test_what_runs_is_what_is_defined(seed: int) -> None:
                     await world.settle()
             only_one_writes_each_store(world)
         world.definitions.sync(*defined.values())
-        await world.settle()
+        await asyncio.sleep(FAREWELL_SECONDS + 0.1)
+        only_one_writes_each_store(world)
+        all_others_have_ended(world)
 
         fresh = World()
         async with fresh.running():
@@ -88,13 +93,20 @@ async def test_what_runs_is_what_is_defined(seed: int) -> None:
 
 
 def only_one_writes_each_store(world: World) -> None:
-    """Every store in the catalog is the newest of its resource, every other has ended."""
-    served = {reader for entry in world.catalog for reader in entry.stores.values()}
+    """Every store in the catalog is the newest of its resource."""
     for played in world.reflectors:
-        if played.reader in served:
+        if played.reader in served(world):
             assert played is world.reflector(played.resource.name)
             assert played.reader.journal.ended is None or played.resource.name == DEFINITIONS
-        else:
+
+
+def all_others_have_ended(world: World) -> None:
+    for played in world.reflectors:
+        if played.reader not in served(world):
             assert played.reader.phase is Phase.GONE
             assert played.reader.journal.ended is not None
             assert len(played.reader) == 0
+
+
+def served(world: World) -> set[Reader]:
+    return {reader for entry in world.catalog for reader in entry.stores.values()}

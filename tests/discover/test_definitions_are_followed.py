@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kubemirror.errors import ExpiredError, GoneError
+from kubemirror.kube.mirror import FAREWELL_SECONDS
 from kubemirror.state.events import Phase
 from kubemirror.state.journal import ChangeType, Position
 from tests.discover.scripted import ScriptedApi, crd, listed, ordinary
@@ -109,22 +110,33 @@ async def test_status_noise_does_nothing() -> None:
         assert (world.catalog.version, len(world.reflectors), len(world.api.asked)) == (version, made, asked)
 
 
-async def test_a_deleted_definition_ends_its_store_with_a_deletion_for_each_object() -> None:
+@pytest.mark.parametrize("told", [0, 1, 2])
+async def test_a_deleted_definition_ends_its_store_with_a_deletion_for_each_object(told: int) -> None:
+    """Those that the API server tells within two seconds at its RVs, and none twice."""
     async with World().running() as world:
         world.definitions.sync(crd())
-        world.reflector("foos.clux.dev").sync(instance("a"), instance("b"))
+        foos = world.reflector("foos.clux.dev")
+        foos.sync(instance("a"), instance("b"))
         await world.settle()
         position = stream(world)
+        held = foos.reader.resource_version
 
         world.definitions.delete(crd())
 
-        assert [(change.type, change.object.name) for change in position.read()] == [
+        assert "foos.clux.dev" not in world.catalog
+        for name in ("a", "b")[:told]:
+            await world.settle()
+            assert foos.running
+            foos.delete(instance(name))
+        await (asyncio.sleep(FAREWELL_SECONDS + 0.1) if told < 2 else world.settle())
+        changes = position.read()
+        assert [change.resource_version > held for change in changes[:told]] == [True] * told
+        assert [(change.type, change.object.name) for change in changes] == [
             (ChangeType.DELETED, "a"),
             (ChangeType.DELETED, "b"),
         ]
         with pytest.raises(GoneError, match="its CustomResourceDefinition was deleted"):
             position.read()
-        assert "foos.clux.dev" not in world.catalog
         await world.settle()
         assert "foos.clux.dev" not in world.running_names
 

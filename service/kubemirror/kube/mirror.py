@@ -11,10 +11,12 @@ What becomes of a running store when its resource changes:
     printer columns of the mirrored version               so too, and its cells are listed again
     mirrored version, kind, scope, a served version gone  superseded: streams end with 410, a new store
     another definition under the same name (uid)          DELETED for each object, end; a new store
-    definition deleted, resource gone                     DELETED for each object, end; entry leaves
+    definition deleted, resource gone                     entry leaves; DELETED for each object, end
 
 An entry leaves the catalog at once, because the catalog is what discovery tells; a name given by ``--mirror``
-stays as a placeholder without versions, GONE with the reason, so that status shows what is missing.
+stays as a placeholder without versions, GONE with the reason, so that status shows what is missing. Its stores
+stay a moment: a definition's watch and its instances' are two connections, and the deletions that are under way
+on the second carry the RVs at which they happened. What they have not told by then, the store tells itself.
 """
 
 from __future__ import annotations
@@ -60,6 +62,9 @@ SPREAD_SECONDS = 0.005
 # API servers of an HA control plane) or 429 "storage is (re)initializing". These are the seconds between asking
 # again, in place of the backoff, so that a new resource is there within 2 s.
 IMPATIENCE_SECONDS = (0.2, 0.3, 0.5, 0.8, 1.5, 3.0, 5.0, 10.0)
+# For how long a store waits for the deletions that the API server made before it deleted the definition: they were
+# sent before, so the other connection has to be read, no more. kube-apiserver ends such watches within a second.
+FAREWELL_SECONDS = 2.0
 # How many of the resources that begin together are named in the log.
 NAMED_RESOURCES = 10
 # New printer columns reach the API server's handlers a moment after the definition's event, with no other sign.
@@ -350,10 +355,13 @@ class Mirror:
             ": its CustomResourceDefinition was deleted or serves no version" if mirrored.wanted.resource.custom else ""
         )
         log.info("resource.gone", resource=name, reason=reason)
-        for store in mirrored.stores.values():
-            store.stop()
-            store.writer.handle(PhaseChange(Phase.GONE, reason))
         self._catalog.remove(name)
+        for store in mirrored.stores.values():
+            store.deafen()
+            if store.writer.reader.phase is Phase.SYNCED and len(store.writer.reader):
+                self._spawn(_take_leave(store, reason), f"farewell {name}")
+            else:
+                store.end(reason)
 
     # -- phases ---------------------------------------------------------------------------------------
 
@@ -412,6 +420,23 @@ class Mirror:
         if self._tasks is None:
             raise RuntimeError("the mirror does not run")
         return self._tasks.create_task(coroutine, name=name)
+
+
+async def _take_leave(store: ReflectedStore, reason: str) -> None:
+    """Let the reflector tell the deletions that are under way, then end the store."""
+    reader, told = store.writer.reader, asyncio.Event()
+
+    def look() -> None:
+        if not len(reader) or reader.phase is not Phase.SYNCED:
+            told.set()
+
+    store.listening.append(reader.on_progress(look))
+    try:
+        async with asyncio.timeout(FAREWELL_SECONDS):
+            await told.wait()
+    except TimeoutError:
+        pass
+    store.end(reason)
 
 
 async def _guarded(reflector: Reflecting, where: str, wait: Callable[[], Awaitable[None]]) -> None:

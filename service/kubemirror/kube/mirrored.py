@@ -15,7 +15,7 @@ from kubemirror.kube.reflector import ReflectorOptions
 from kubemirror.kube.selection import Wanted
 from kubemirror.kube.transport import Transport
 from kubemirror.state.catalog import Entry, Resource
-from kubemirror.state.events import Phase
+from kubemirror.state.events import Phase, PhaseChange
 from kubemirror.state.store import Writer
 
 
@@ -75,11 +75,21 @@ class ReflectedStore:
             self._hurry.cancel()
             self._hurry = None
 
-    def stop(self) -> None:
+    def deafen(self) -> None:
+        """Nobody is told any more how this store moves."""
         for cancel in self.listening:
             cancel()
+        self.listening.clear()
+
+    def stop(self) -> None:
+        self.deafen()
         for task in list(self._tasks):
             task.cancel()
+
+    def end(self, reason: str) -> None:
+        """DELETED for each object that is still held, and the end of its streams."""
+        self.stop()
+        self.writer.handle(PhaseChange(Phase.GONE, reason))
 
 
 @dataclass(slots=True, eq=False)

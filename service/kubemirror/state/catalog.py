@@ -8,7 +8,7 @@ look-up (as kubectl does it), pages and metrics read; the mirror in kube/ and th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kubemirror.state.store import Reader
 
@@ -87,6 +87,10 @@ class Resource:
     def effective_list_kind(self) -> str:
         return self.list_kind or f"{self.kind}List"
 
+    def serves_as(self, other: Resource) -> bool:
+        """Whether both are the same to whoever reads them: storageVersionHashes, told by discovery alone, aside."""
+        return self is other or self == other or _without_hashes(self) == _without_hashes(other)
+
     def served(self, version: str) -> ServedVersion | None:
         """The served version of that name, or None."""
         return next((served for served in self.versions if served.name == version), None)
@@ -100,6 +104,10 @@ class Resource:
     def path(self) -> str:
         """Path of the resource's API group version upstream: ``/apis/apps/v1``, ``/api/v1``."""
         return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+
+
+def _without_hashes(resource: Resource) -> Resource:
+    return replace(resource, versions=tuple(replace(each, storage_version_hash="") for each in resource.versions))
 
 
 @dataclass(slots=True)

@@ -401,7 +401,7 @@ class Watch:
     def _current(self) -> bool:
         """Whether the resource is still what it was; a changed definition ends its watches, as upstream's do."""
         entry = self._context.catalog.get(self._asked.resource.name)
-        return entry is not None and entry.resource == self._asked.resource
+        return entry is not None and entry.resource.serves_as(self._asked.resource)
 
     def _bookmark_time(self) -> float:
         if not self._asked.bookmarks:
