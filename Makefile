@@ -37,12 +37,13 @@ format: $(READY)  ## Rewrite what ruff can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-soak: $(READY) tools  ## Simulations, real days and clients at length (KUBEMIRROR_SEEDS=5000, KUBEMIRROR_CLIENT_SECONDS=900)
+soak: $(READY) tools  ## Simulations, real days and clients at length (KUBEMIRROR_SEEDS=5000, KUBEMIRROR_WORD_SECONDS=900)
 	@KUBEMIRROR_SEEDS=$${KUBEMIRROR_SEEDS:-2000} KUBEMIRROR_FROZEN_SECONDS=120 KUBEMIRROR_ETCD_GONE_SECONDS=100 \
 		$(BIN)/pytest tests/simulation tests/chain tests/discover tests/state tests/days --timeout 0 $(ARGS)
 	@KUBEMIRROR_RECHECK=30 $(BIN)/pytest tests/access/test_withdrawn_access_ends_what_is_open.py --timeout 0 $(ARGS)
 	@KUBEMIRROR_DARK_SECONDS=60 $(BIN)/pytest tests/browser --timeout 0 $(ARGS)
-	@KUBEMIRROR_PUSH_SEEDS=$${KUBEMIRROR_PUSH_SEEDS:-3000} $(BIN)/pytest tests/serve/test_streams_keep_their_word.py --timeout 0 $(ARGS)
+	@KUBEMIRROR_PUSH_SEEDS=$${KUBEMIRROR_PUSH_SEEDS:-3000} $(BIN)/pytest tests/word/test_streams_keep_their_word.py --timeout 0 $(ARGS)
+	@KUBEMIRROR_WORD_SECONDS=$${KUBEMIRROR_WORD_SECONDS:-300} $(BIN)/pytest tests/word/test_streams_outlive_their_mirrors.py --timeout 0 -s $(ARGS)
 	@KUBEMIRROR_CLIENT_SECONDS=$${KUBEMIRROR_CLIENT_SECONDS:-300} $(BIN)/pytest tests/clients --timeout 0 -s $(ARGS)
 	@KUBEMIRROR_FUZZ_SECONDS=$${KUBEMIRROR_FUZZ_SECONDS:-240} $(BIN)/pytest tests/fuzz --timeout 0 $(ARGS)
 	@$(BIN)/python -m tests.cluster build --earlier

@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -14,6 +14,9 @@ import pytest
 
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.programs import ProgramError
+from tests.reader.wire import Wire, wire_to
+from tests.serve.live import Live, running
+from tests.serve.world import Store, World
 
 # Examples are not timed: two cores are shared with whatever else runs, and a slow one proves nothing.
 hypothesis.settings.register_profile("kubemirror", deadline=None, print_blob=True)
@@ -69,6 +72,26 @@ def tool(program: str) -> str:
     if found is None:
         pytest.fail(f"{program} is missing: run `make tools`", pytrace=False)
     return found
+
+
+@pytest.fixture
+def world() -> World:
+    """A mirror without a cluster; what it holds, a test or its ``store`` says."""
+    return World()
+
+
+@pytest.fixture
+async def live(world: World, store: Store) -> AsyncIterator[Live]:
+    """It on a socket."""
+    async with running(world) as live:
+        yield live
+
+
+@pytest.fixture
+async def wire(live: Live) -> AsyncIterator[Wire]:
+    """The network between a reader and it."""
+    async with wire_to(int(live.address.rpartition(":")[2])) as wire:
+        yield wire
 
 
 @pytest.fixture(scope="session")

@@ -103,9 +103,10 @@ async def run(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         parts: dict[str, Part] = {}
         if settings.demo:
-            from kubemirror.demo.server import DemoServer
+            from kubemirror.demo.server import DemoServer, after_earlier_ones
 
-            demo = await stack.enter_async_context(DemoServer(objects=settings.demo_objects))
+            begins = after_earlier_ones(time.time())
+            demo = await stack.enter_async_context(DemoServer(objects=settings.demo_objects, resource_version=begins))
             # Who may see what is its to say then, and it lets those who send no token do everything otherwise.
             demo.faults.users.anonymous = settings.access not in (Access.DELEGATED, Access.PROXY)
             parts["demo"] = demo.run

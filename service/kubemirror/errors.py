@@ -8,6 +8,7 @@
     │   ├── ForbiddenError     upstream refuses this resource to us: nothing of it is served
     │   ├── StreamEndedError   a position in the journal that cannot be read any further
     │   │   ├── ExpiredError   its resourceVersion is older than what is kept, or inside a gap (410)
+    │   │   │   └── ForeignError   it is ahead of all that upstream has: of another history (410)
     │   │   ├── DeniedError    the store turned FORBIDDEN under an open stream (403)
     │   │   └── GoneError      the resource itself is no longer there (stream ends, 404 afterwards)
     │   └── TooLargeResourceVersionError   the asked resourceVersion did not arrive in time (504)
@@ -62,6 +63,14 @@ class ExpiredError(StreamEndedError):
         super().__init__(f"too old resource version: {requested} ({oldest})")
         self.requested = requested
         self.oldest = oldest
+
+
+class ForeignError(ExpiredError):
+    """The resourceVersion is ahead of upstream itself: it is of a history that has ended, or of another cluster."""
+
+    def __init__(self, requested: int, newest: int) -> None:
+        super().__init__(requested, newest)
+        self.args = (f"resource version {requested} is of another history: the API server is at {newest}",)
 
 
 class DeniedError(StreamEndedError):

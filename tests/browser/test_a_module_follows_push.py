@@ -12,8 +12,9 @@ from playwright.async_api import Page
 from kubemirror.state.events import Phase
 from tests.browser.chromium import hide, until, until_nobody_reads
 from tests.reader.wire import Wire
-from tests.serve.world import Store
-from tests.ship.repository import ROOT
+from tests.serve.live import running
+from tests.serve.world import Store, World
+from tests.ship.repository import ROOT, close_codes
 
 SNAPSHOT = [["ADDED", "api"], ["ADDED", "web"]]
 
@@ -26,10 +27,18 @@ def transport(request: pytest.FixtureRequest) -> str:
 
 async def follow(page: Page, wire: Wire, query: str = "as=key", **options: Any) -> None:
     """Import the module on a page of the mirror, and keep what it tells."""
+    await imported(page, wire)
+    await begin(page, query, **options)
+
+
+async def imported(page: Page, wire: Wire) -> None:
     await page.goto(f"{wire.url}/-/docs")
+    await page.evaluate("import('/-/static/any/watch.js').then(({ watch }) => { window.watch = watch; })")
+
+
+async def begin(page: Page, query: str = "as=key", **options: Any) -> None:
     await page.evaluate(
-        """(async () => {
-          const { watch } = await import("/-/static/any/watch.js");
+        """(() => {
           Object.assign(window, { told: [], batches: [], states: [] });
           window.watching = watch("/watch?resource=deployments&QUERY", {
             events(list) {
@@ -95,6 +104,74 @@ async def test_a_cursor_that_is_too_old_is_a_reset_and_a_snapshot(
     heard = await told(page, 2)
 
     assert heard == [["RESET", ""], ["ADDED", "web"]]
+
+
+async def test_a_snapshot_that_was_cut_off_is_told_anew_and_not_older(
+    page: Page, wire: Wire, store: Store, transport: str
+) -> None:
+    store.apply(150, "api", "blue")
+    store.apply(151, "web", "blue", annotations={"filler": "x" * 100_000})
+    await imported(page, wire)
+    wire.cut()
+    wire.budget = 20_000
+    await begin(page, "as=object", transport=transport)
+    first = await told(page, 1)
+    store.delete(152, "api", "blue")
+    wire.budget = None
+    anew = await told(page, 2)
+
+    assert first == [["ADDED", "api"]]
+    assert anew == [["RESET", ""], ["ADDED", "web"]]
+    assert "resourceVersion=150&snapshot=true" in wire.asked[-1]
+
+
+async def test_a_history_that_began_anew_is_a_reset_and_a_snapshot(
+    page: Page, wire: Wire, store: Store, transport: str
+) -> None:
+    anew = World()
+    anew.upstream.newest = 60
+    other = anew.mirror()
+    other.sync(other.object(5, "web", "blue"), resource_version=60)
+    async with running(anew) as second:
+        await follow(page, wire, transport=transport)
+        await told(page, 2)
+        wire.leads_to = int(second.address.rpartition(":")[2])
+        wire.cut()
+        heard = await told(page, 2)
+
+    assert heard == [["RESET", ""], ["ADDED", "web"]]
+    assert await page.evaluate("watching.cursor") == "60"
+
+
+# A WebSocket whose other end is in the test's hands: each one takes what it was asked for, and ends as it is told.
+SCRIPTED = """
+  window.asked = [];
+  window.WebSocket = class {
+    constructor(url) { asked.push(new URL(url).searchParams.get("resourceVersion")); setTimeout(() => this.play()); }
+    close() {}
+    play() {
+      const [cursor, code] = scripts.shift() ?? [];
+      if (!cursor) return;
+      this.onopen();
+      this.onmessage({ data: JSON.stringify({ type: "BOOKMARK", object: {}, resourceVersion: cursor }) });
+      if (code === 409) this.onmessage({ data: JSON.stringify({ type: "ERROR", object: { code } }) });
+      else this.onclose({ code });
+    }
+  };
+"""
+
+
+async def test_however_a_connection_is_closed_it_goes_on_with_the_cursor(page: Page, wire: Wire, store: Store) -> None:
+    codes = [*close_codes(), 409]  # the last one is an ERROR that ends nothing
+    scripts = [[str(100 + number), code] for number, code in enumerate(codes)]
+    await imported(page, wire)
+    await page.evaluate(f"window.scripts = {json.dumps(scripts)}; Math.random = () => -0.49; {SCRIPTED}")
+    options = '{ events() {}, transport: "websocket" }'
+    await page.evaluate(f"void (window.watching = watch('/watch?resource=deployments', {options}))")
+    await until(page, "scripts.length === 0 && watching.cursor !== null")
+    await until(page, f"watching.cursor === '{scripts[-1][0]}'")
+
+    assert await page.evaluate("asked") == [None, *(cursor for cursor, _ in scripts[:-1])]
 
 
 async def test_silence_counts_as_lost(page: Page, wire: Wire, store: Store, transport: str) -> None:

@@ -65,6 +65,21 @@ async def test_nobody_gets_an_answer_older_than_the_question() -> None:
     assert len(transport.asked) == 2
 
 
+async def test_thousands_who_ask_how_far_upstream_is_share_two_questions() -> None:
+    transport = Scripted(lambda asked: give(body=b'{"metadata":{"resourceVersion":"9"}}'))
+    api = ApiServer(transport, Refreshes())
+
+    assert set(await asyncio.gather(*(api.horizon(DEPLOYMENTS) for _ in range(1000)))) == {9}
+    assert len(transport.asked) == 2
+
+
+async def test_how_far_a_mirror_is_does_not_tell_how_far_upstream_is() -> None:
+    body = b'{"metadata":{"resourceVersion":"9"}}'
+    transport = Scripted(lambda asked: give(body=body, cache_status="kubemirror; hit"))
+
+    assert await ApiServer(transport, Refreshes()).horizon(DEPLOYMENTS) is None
+
+
 @pytest.mark.parametrize(
     ("transport", "message"),
     [

@@ -61,10 +61,18 @@ class Line:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
         try:
             there, back = await asyncio.open_connection(self._host, self._to)
         except OSError:
             writer.transport.abort()
+            return
+        finally:
+            self._open.discard(writer)
+        if writer.is_closing() or self._listening is None or not self._listening.is_serving():
+            # It was lost while the other half was being opened: nobody would close that.
+            writer.transport.abort()
+            back.transport.abort()
             return
         self.taken.set()
         for source, sink in ((reader, back), (there, writer)):

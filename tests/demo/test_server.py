@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
+import time
 
 import httpx
 import pytest
 
-from kubemirror.demo.server import DemoServer
+from kubemirror.demo.server import DemoServer, after_earlier_ones
 
 DEPLOYMENTS = "/apis/apps/v1/deployments"
 
@@ -54,6 +55,14 @@ async def test_it_fills_up() -> None:
     assert len(listed["items"]) + listed["metadata"]["remainingItemCount"] == 300
     assert sum(1 for item in namespaces if item["metadata"]["name"].startswith("team-")) == 100
     assert len(json.dumps(listed["items"][0], separators=(",", ":"))) == pytest.approx(4600, rel=0.05)
+
+
+async def test_a_demo_goes_on_above_the_one_before() -> None:
+    began = time.time()
+    async with DemoServer(objects=300, life=False, resource_version=after_earlier_ones(began)) as first:
+        last = first.cluster.resource_version
+    async with DemoServer(life=False, resource_version=after_earlier_ones(time.time())) as second:
+        assert after_earlier_ones(began) < last < second.cluster.resource_version
 
 
 async def test_a_restart_loses_connections_and_nothing_else() -> None:

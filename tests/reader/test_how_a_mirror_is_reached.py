@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -37,21 +36,10 @@ class Tokens:
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
 def store(world: World) -> Store:
     store = world.mirror()
     store.sync(store.object(7, "web", "blue", labels={"app": "web"}), store.object(8, "api", "green"))
     return store
-
-
-@pytest.fixture
-async def live(world: World, store: Store) -> AsyncIterator[Live]:
-    async with running(world) as live:
-        yield live
 
 
 async def test_a_list_is_what_is_selected_and_where_to_watch_from(live: Live) -> None:

@@ -15,18 +15,12 @@ import pytest
 
 from kubemirror.__main__ import main
 from kubemirror.state.events import Phase
-from tests.reader.wire import Wire, wire_to
-from tests.serve.live import Live, running
+from tests.reader.wire import Wire
 from tests.serve.process import ROOT
 from tests.serve.world import NODES, Store, World
 
 # Two cores are shared with whatever else runs.
 SECONDS = 30.0
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
 
 
 @pytest.fixture
@@ -37,16 +31,6 @@ def store(world: World) -> Store:
         store.object(8, "a-long-name", "green", cells=["a-long-name", "0/1", "3d", "team/api:1.0"]),
     )
     return store
-
-
-@pytest.fixture
-async def wire(world: World, store: Store) -> AsyncIterator[Wire]:
-    async with running(world) as live, wire_to(_port(live)) as wire:
-        yield wire
-
-
-def _port(live: Live) -> int:
-    return int(live.address.rpartition(":")[2])
 
 
 class Command:
@@ -164,10 +148,12 @@ async def test_a_cut_line_is_said_and_nothing_is_printed_twice(wire: Wire, store
 async def test_what_could_not_be_told_is_said(wire: Wire, store: Store) -> None:
     async with watch(wire, "deploy", "-o", "name") as command:
         await command.lines(2)
+        store.apply(101, "web", "blue")
+        await command.lines(1)  # it has a cursor
         wire.closed = True
         wire.cut()
-        store.apply(101, "web", "blue")
-        store.writer.compact(101)
+        store.apply(102, "web", "blue")
+        store.writer.compact(102)
         said = [await command.said()]
         wire.closed = False
         while "different" not in said[-1]:

@@ -9,6 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
 from kubemirror.client import (
     Bookmark,
@@ -26,8 +27,9 @@ from kubemirror.client.connection import Transport
 from kubemirror.settings import Settings
 from kubemirror.state.events import Phase
 from tests.reader.wire import Wire, wire_to
-from tests.serve.live import Live, running
+from tests.serve.live import running
 from tests.serve.world import Store, World
+from tests.ship.repository import close_codes
 
 Told = tuple[str, str, str]
 
@@ -46,27 +48,10 @@ def transport(request: pytest.FixtureRequest) -> Transport:
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
 def store(world: World) -> Store:
     store = world.mirror()
     store.sync(store.object(7, "web", "blue", labels={"app": "web"}), store.object(8, "api", "blue"))
     return store
-
-
-@pytest.fixture
-async def live(world: World, store: Store) -> AsyncIterator[Live]:
-    async with running(world) as live:
-        yield live
-
-
-@pytest.fixture
-async def wire(live: Live) -> AsyncIterator[Wire]:
-    async with wire_to(int(live.address.rpartition(":")[2])) as wire:
-        yield wire
 
 
 @asynccontextmanager
@@ -155,6 +140,57 @@ async def test_a_cursor_that_is_too_old_ends_in_the_difference(wire: Wire, store
     assert len(wire.asked) == 2  # of the replica that found it too old: another one might be behind
 
 
+async def test_a_first_snapshot_that_was_cut_off_is_not_gone_back_from(
+    wire: Wire, store: Store, transport: Transport
+) -> None:
+    """The next replica is behind, and has never heard of what the first one told: that is not gone."""
+    store.apply(150, "api", "blue")
+    store.apply(151, "web", "blue", annotations={"filler": "x" * 100_000})
+    behind = World(settings=Settings(freshness_seconds=0.1))
+    behind.upstream.newest = 151
+    other = behind.mirror()
+    other.sync(other.object(7, "web", "blue"))
+    refused = asyncio.Event()
+    async with (
+        running(behind) as second,
+        watching(wire, transport, on_lost=lambda how: refused.set() if "504" in how.reason else None) as events,
+    ):
+        wire.budget = 20_000
+        (first,) = await until(events, lambda event: isinstance(event, ObjectEvent))
+        wire.leads_to, wire.budget = int(second.address.rpartition(":")[2]), None
+        waiting = asyncio.ensure_future(until(events, complete))
+        await asyncio.wait_for(refused.wait(), 10)
+        other.apply(150, "api", "blue")
+        other.apply(151, "web", "blue")
+        heard = await waiting
+
+    assert short([first, *heard]) == [("ADDED", "api", ""), ("ADDED", "web", ""), ("BOOKMARK", "", "151")]
+    assert "resourceVersion=150" in wire.asked[1]
+
+
+async def test_a_history_that_began_anew_while_the_line_was_cut_is_followed(
+    wire: Wire, store: Store, transport: Transport
+) -> None:
+    """As a demo that is started again: nothing but its own resourceVersion tells that it is another."""
+    anew = World(settings=Settings(freshness_seconds=0.1))
+    anew.upstream.newest = 60
+    other = anew.mirror()
+    other.sync(other.object(5, "web", "blue", uid="another"), resource_version=60)
+    async with running(anew) as second, watching(wire, transport) as events:
+        await until(events, complete)
+        wire.leads_to = int(second.address.rpartition(":")[2])
+        wire.cut()
+        heard = await until(events, complete)
+
+    assert short(heard) == [
+        ("RESET", "", ""),
+        ("DELETED", "web", ""),
+        ("ADDED", "web", ""),
+        ("DELETED", "api", "60"),
+        ("BOOKMARK", "", "60"),
+    ]
+
+
 async def test_a_cluster_that_was_restored_is_followed(wire: Wire, store: Store, transport: Transport) -> None:
     async with watching(wire, transport) as events:
         await until(events, complete)
@@ -207,6 +243,46 @@ async def test_a_mirror_that_leaves_says_when_to_come_back(world: World, store: 
 
     assert "503" in lost[0].reason
     assert lost[0].seconds >= 1
+
+
+@asynccontextmanager
+async def closing_with(codes: list[int], asked: list[str]) -> AsyncIterator[str]:
+    """What looks like a mirror: each connection is told one bookmark, and closed with the next code."""
+
+    async def connected(socket: ServerConnection) -> None:
+        assert socket.request is not None
+        asked.append(socket.request.path)
+        cursor = 100 + len(asked)
+        metadata = '{"annotations":{"k8s.io/initial-events-end":"true"}}'
+        end = f'{{"type":"BOOKMARK","object":{{"metadata":{metadata}}},"id":"0","resourceVersion":"{cursor}"}}'
+        await socket.send(end)
+        if not codes:
+            await socket.wait_closed()
+        elif (code := codes.pop(0)) == 1006:  # stands for none
+            socket.transport.abort()
+        else:
+            await socket.close(code)
+
+    async with serve(connected, "127.0.0.1", 0, compression=None) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_however_a_connection_is_closed_it_goes_on_with_the_cursor() -> None:
+    codes, asked = close_codes(), list[str]()
+    lost: list[Lost] = []
+    async with (
+        closing_with(codes.copy(), asked) as url,
+        Mirror(url, transport=Transport.WEBSOCKET, backoff=AtOnce) as mirror,
+        aclosing(mirror.watch("deployments", on_lost=lost.append)) as events,
+    ):
+        heard = [await next_of(events) for _ in range(len(codes) + 1)]
+
+    assert {1000, 1001, 1003, 1006, 1008, 1009, 1012} <= set(codes)
+    assert [each.resource_version for each in heard if isinstance(each, Bookmark)] == [
+        str(101 + number) for number in range(len(codes) + 1)
+    ]
+    assert [f"resourceVersion={101 + number}&" in each for number, each in enumerate(asked[1:])] == [True] * len(codes)
+    assert [str(code) in each.reason for code, each in zip(codes, lost, strict=True) if code != 1006] == [True] * 6
 
 
 async def test_a_mirror_that_is_full_is_asked_again_when_it_says(transport: Transport) -> None:

@@ -89,6 +89,36 @@ def test_a_connection_that_goes_on_tells_only_what_is_new() -> None:
     assert not again[0].initial_events_end  # type: ignore[union-attr]
 
 
+def test_a_snapshot_after_one_that_was_cut_off_must_be_as_new_as_all_that_was_told() -> None:
+    following = Following()
+    following.opened()
+    none_told = following.least
+    told(following, added("web", 107), added("api", 8))
+    following.opened()
+    within = following.least
+    told(following, *SNAPSHOT[:1], bookmark("120", end=True))
+
+    assert (none_told, within, following.least) == ("", "107", "120")
+
+
+def test_nor_older_than_a_cursor_that_is_of_no_use_any_more() -> None:
+    following = begun()
+    told(following, reset(), added("web", 7))
+    one_store = following.least
+    of_namespaces = Following(resource_version="deployments.apps/blue=100;deployments.apps/green=90")
+    told(of_namespaces, reset(), added("web", 120))
+
+    assert one_store == "100"
+    assert following.wants_snapshot
+    assert of_namespaces.least == "deployments.apps/blue=100;deployments.apps/green=90"
+
+
+def test_an_id_that_is_in_use_ends_nothing() -> None:
+    following = begun()
+
+    assert short(told(following, error(409), modified("web", 101))) == [("MODIFIED", "web", "101")]
+
+
 def test_deletions_of_a_relist_are_told_once() -> None:
     following = begun()
     told(following, deleted("api", 100))

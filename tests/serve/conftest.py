@@ -15,11 +15,6 @@ from tests.serve.world import World
 Asking = Callable[[World], httpx.AsyncClient]
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
 @asynccontextmanager
 async def clients(transport_of: Callable[[World], httpx.AsyncBaseTransport]) -> AsyncIterator[Asking]:
     async with AsyncExitStack() as stack:

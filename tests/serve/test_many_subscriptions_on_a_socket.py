@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
@@ -19,7 +18,7 @@ from tests.serve.world import NODES, Store, World
 
 
 @pytest.fixture
-def store(world: World) -> Store:
+def store(world: World, nodes: Store) -> Store:
     store = world.mirror()
     store.sync(store.object(7, "web", "blue"), store.object(9, "api", "green"))
     return store
@@ -30,12 +29,6 @@ def nodes(world: World) -> Store:
     nodes = world.mirror(NODES)
     nodes.sync(nodes.object(5, "node-1", ""), resource_version=50)
     return nodes
-
-
-@pytest.fixture
-async def live(world: World, store: Store, nodes: Store) -> AsyncIterator[Live]:
-    async with running(world) as live:
-        yield live
 
 
 async def say(socket: ClientConnection, action: str, **more: Any) -> None:

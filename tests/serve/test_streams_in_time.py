@@ -9,13 +9,15 @@ import orjson
 import pytest
 
 from kubemirror.access.authorizer import ANONYMOUS, Allow, AllowNamespaces, Caller, Decision, Deny
+from kubemirror.errors import ForeignError, TooLargeResourceVersionError
 from kubemirror.serve.asked import Asked
+from kubemirror.serve.forms import As
 from kubemirror.serve.life import Life
 from kubemirror.serve.serving import Serving
 from kubemirror.serve.subscription import Subscription
-from kubemirror.serve.watch_query import WatchQuery, subscribe
+from kubemirror.serve.watch_query import OnExpired, WatchQuery, subscribe
 from kubemirror.state.events import Phase
-from tests.serve.world import Store, World
+from tests.serve.world import NODES, Store, World
 
 pytestmark = pytest.mark.looptime
 
@@ -95,6 +97,110 @@ async def test_a_change_is_told_without_waiting_for_a_heartbeat() -> None:
     subscription.close()
 
     assert (change["type"], took) == ("MODIFIED", pytest.approx(3))
+
+
+async def coming(world: World, cursor: str, **parameters: Any) -> Subscription:
+    """A reader with a cursor."""
+    query = WatchQuery(resource=["deploy"], resource_version=cursor, **parameters)
+    return await subscribe(Serving(world.context), ASKED, query, Life(world.context))
+
+
+async def ahead(world: World, cursor: str, **parameters: Any) -> Subscription:
+    """One that has heard that there is nothing to tell it."""
+    subscription = await coming(world, cursor, **parameters)
+    assert [each["resourceVersion"] for each in await events(subscription)] == [cursor]
+    return subscription
+
+
+async def test_a_cursor_beyond_all_that_upstream_has_is_of_another_history() -> None:
+    world, _ = a_world()
+    world.upstream.newest = 130
+    subscription = await ahead(world, "500")
+    before = asyncio.get_running_loop().time()
+    (last,) = await events(subscription)
+    took = asyncio.get_running_loop().time() - before
+    subscription.close()
+
+    assert (last["type"], last["object"]["code"]) == ("ERROR", 410)
+    assert last["object"]["message"] == "resource version 500 is of another history: the API server is at 130"
+    assert "resourceVersion" not in last
+    assert took == pytest.approx(3, abs=0.1)
+
+
+async def test_of_another_history_a_new_snapshot_is_told_where_it_is_wanted() -> None:
+    world, _ = a_world()
+    world.upstream.newest = 130
+    subscription = await ahead(world, "500", on_expired=OnExpired.SNAPSHOT)
+    heard = await events(subscription)
+    subscription.close()
+
+    assert [each["type"] for each in heard] == ["RESET", "ADDED", "BOOKMARK"]
+    assert heard[-1]["resourceVersion"] == "100"
+
+
+async def test_a_mirror_that_is_merely_behind_keeps_its_readers_waiting() -> None:
+    world, store = a_world()
+    loop = asyncio.get_running_loop()
+    world.upstream.newest = 500
+    subscription = await ahead(world, "500")
+    loop.call_later(100, lambda: store.apply(501, "web", "blue"))
+    heard = []
+    while not heard or heard[-1][0] == "BOOKMARK":
+        heard += [(each["type"], each["resourceVersion"]) for each in await events(subscription)]
+    subscription.close()
+
+    assert set(heard) == {("BOOKMARK", "500"), ("MODIFIED", "501")}
+    assert world.upstream.looked == 1
+
+
+async def test_an_upstream_that_cannot_tell_is_asked_again_and_again() -> None:
+    world, _ = a_world()
+    subscription = await ahead(world, "500")
+    beats = [each["type"] for _ in range(2) for each in await events(subscription)]
+    world.upstream.newest = 130
+    (last,) = await events(subscription)
+    subscription.close()
+
+    assert beats == ["BOOKMARK"] * 2
+    assert 8 <= world.upstream.looked <= 11
+    assert last["object"]["code"] == 410
+
+
+async def test_a_snapshot_for_a_reader_of_another_history_is_what_there_is_now() -> None:
+    world, _ = a_world()
+    world.upstream.newest = 130
+    subscription = await coming(world, "500", snapshot=True, on_expired=OnExpired.SNAPSHOT)
+    heard = await events(subscription)
+    with pytest.raises(ForeignError):
+        await coming(world, "500", snapshot=True)
+    world.upstream.newest = 500
+    with pytest.raises(TooLargeResourceVersionError):
+        await coming(world, "500", snapshot=True, on_expired=OnExpired.SNAPSHOT)
+    subscription.close()
+
+    assert [each["type"] for each in heard] == ["RESET", "ADDED", "BOOKMARK"]
+
+
+async def test_a_snapshot_that_begins_again_leaves_out_nothing_of_other_resources() -> None:
+    world, store = a_world()
+    objects = [store.object(7 + n, f"web-{n}", "blue") for n in range(2500)]
+    store.relist(*objects, resource_version=3000)
+    nodes = world.mirror(NODES)
+    nodes.sync(nodes.object(5, "node-1", ""), resource_version=50)
+    query = WatchQuery(resource=["deploy", "nodes"], on_expired=OnExpired.SNAPSHOT, as_=As.KEY)
+    subscription = await subscribe(Serving(world.context), ASKED, query, Life(world.context))
+    heard = await events(subscription)
+    store.apply(3001, "web-0", "blue", image="web:2")
+    store.writer.compact(3001)
+    while heard[-1]["type"] != "BOOKMARK" or not heard[-1].get("resourceVersion"):
+        heard += await events(subscription)
+    subscription.close()
+    reset = [each["type"] for each in heard].index("RESET")
+    told = [each["object"]["metadata"]["name"] for each in heard[reset:] if each["type"] == "ADDED"]
+
+    assert reset > 0
+    assert sorted(told) == sorted([*(f"web-{n}" for n in range(2500)), "node-1"])
+    assert heard[-1]["resourceVersion"] == "deployments.apps=3001;nodes=50"
 
 
 async def test_access_is_asked_again_when_its_decision_runs_out() -> None:

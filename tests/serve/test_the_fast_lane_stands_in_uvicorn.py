@@ -25,12 +25,6 @@ def store(world: World) -> Store:
     return store
 
 
-@pytest.fixture
-async def live(world: World, store: Store) -> AsyncIterator[Live]:
-    async with running(world) as live:
-        yield live
-
-
 class Connection:
     """One connection, written to and read from byte by byte."""
 

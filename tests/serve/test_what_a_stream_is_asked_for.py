@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
 import pytest
 
 from kubemirror.access.authorizer import ANONYMOUS
-from kubemirror.errors import TooLargeResourceVersionError
+from kubemirror.errors import ExpiredError, TooLargeResourceVersionError
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.life import Life
 from kubemirror.serve.serving import Serving
@@ -18,7 +17,7 @@ from kubemirror.serve.status import StatusError
 from kubemirror.serve.subscription import Subscription
 from kubemirror.serve.watch_query import WatchQuery, query_of, subscribe
 from kubemirror.settings import Settings
-from tests.serve.live import Live, frame_of, running
+from tests.serve.live import Live, frame_of
 from tests.serve.world import NODES, Store, World
 
 ASKED = Asked("GET", "/watch", "", "", "http", "localhost", {}, None, ANONYMOUS)
@@ -31,12 +30,6 @@ def store(world: World) -> Store:
         store.object(7, "web", "blue", labels={"app": "web"}), store.object(9, "api", "green", labels={"app": "api"})
     )
     return store
-
-
-@pytest.fixture
-async def live(world: World, store: Store) -> AsyncIterator[Live]:
-    async with running(world) as live:
-        yield live
 
 
 async def reader(world: World, **given: Any) -> Subscription:
@@ -430,11 +423,38 @@ async def test_the_cursor_passes_a_relist_in_one_step_when_all_of_it_was_told(wo
     again.close()
 
     assert [told(frame) for frame in frames] == [
-        ("DELETED", "api", "100"),
-        ("MODIFIED", "web", "100"),
+        ("DELETED", "api", "100~200"),
+        ("MODIFIED", "web", "100~200"),
         ("BOOKMARK", None, "200"),
     ]
     assert [told(frame) for frame in resumed] == [("BOOKMARK", None, "200")]
+
+
+async def test_within_what_a_relist_told_a_reader_goes_on_only_where_that_is_known(world: World, store: Store) -> None:
+    """What came and went while this mirror listed again, another may have told as having come."""
+    store.relist(store.object(150, "new", "blue"), resource_version=200)
+    same = await reader(world, resourceVersion="100~200")
+    assert [told(frame)[0] for frame in await heard(same)] == ["BOOKMARK"]
+    again = [told(frame)[:2] for frame in await heard(same)]
+    for cursor in ("100~190", "90~200", "200~210"):
+        with pytest.raises(ExpiredError):
+            await reader(world, resourceVersion=cursor)
+    anew = [told(frame) for frame in await heard(await reader(world, resourceVersion="100~190", onExpired="snapshot"))]
+
+    assert again == [("DELETED", "web"), ("DELETED", "api"), ("ADDED", "new"), ("BOOKMARK", None)]
+    assert [each[:2] for each in anew] == [("RESET", None), ("ADDED", "new"), ("BOOKMARK", None)]
+
+
+async def test_a_replica_that_is_behind_such_a_reader_shows_it_nothing_older() -> None:
+    world = World(settings=Settings(freshness_seconds=0.05))
+    store = world.mirror()
+    store.sync(resource_version=160)
+    with pytest.raises(TooLargeResourceVersionError):
+        await reader(world, resourceVersion="100~190", onExpired="snapshot")
+    store.bookmark(190)
+    snapshot = await heard(await reader(world, resourceVersion="100~190", onExpired="snapshot"))
+
+    assert [told(frame) for frame in snapshot] == [("RESET", None, None), ("BOOKMARK", None, "190")]
 
 
 @pytest.mark.looptime
@@ -476,7 +496,7 @@ async def test_who_comes_from_a_replica_ahead_hears_the_deletions_of_a_relist_th
     frames = [*await heard(subscription)]
     subscription.close()
 
-    assert [told(frame) for frame in frames] == [("DELETED", "api", "101"), ("BOOKMARK", None, "200")]
+    assert [told(frame) for frame in frames] == [("DELETED", "api", "101~200"), ("BOOKMARK", None, "200")]
 
 
 async def test_who_resumes_and_skips_states_is_still_told_of_what_came_and_went(world: World, store: Store) -> None:
@@ -504,4 +524,4 @@ async def test_a_snapshot_from_before_a_relist_has_the_cursor_from_before_it(wor
     subscription.close()
 
     assert [told(frame) for frame in snapshot] == [("ADDED", "web", None), ("BOOKMARK", None, "100")]
-    assert [told(frame) for frame in changes] == [("MODIFIED", "web", "100"), ("BOOKMARK", None, "200")]
+    assert [told(frame) for frame in changes] == [("MODIFIED", "web", "100~200"), ("BOOKMARK", None, "200")]

@@ -5,14 +5,13 @@ A reader that has heard all there is is at rest: its task had nothing left to do
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
 import orjson
 import pytest
 
-from tests.serve.live import Live, frame_of, running
+from tests.serve.live import Live, frame_of
 from tests.serve.world import Store, World
 
 READERS = 20
@@ -32,12 +31,6 @@ def store(world: World) -> Store:
     store = world.mirror()
     store.sync(store.object(7, "web", "blue", labels={"app": "web"}))
     return store
-
-
-@pytest.fixture
-async def live(world: World, store: Store) -> AsyncIterator[Live]:
-    async with running(world) as live:
-        yield live
 
 
 async def test_sockets_of_one_wish_share_each_message(live: Live, store: Store) -> None:

@@ -63,10 +63,15 @@ COLUMNS = json.dumps(
 
 
 class NoUpstream:
-    """An API server that is never to be asked; what it is asked is kept."""
+    """An API server that is hardly ever to be asked; what it is asked is kept.
+
+    newest: how far it says that it is; None where it cannot tell.
+    """
 
     def __init__(self) -> None:
         self.refreshed: list[str | None] = []
+        self.newest: int | None = None
+        self.looked = 0
 
     async def fetch(self, path: str, *, query: str = "", accept: str = "application/json") -> Document:
         return Document(200, "application/json", b"{}")
@@ -76,6 +81,10 @@ class NoUpstream:
 
     async def current(self, resource: Resource, namespace: str = "") -> int:
         raise AssertionError("no current resourceVersion is asked for here")
+
+    async def horizon(self, resource: Resource, namespace: str = "") -> int | None:
+        self.looked += 1
+        return self.newest
 
     async def digest(self, resource: Resource, namespace: str = "") -> int:
         raise AssertionError("no digest is asked for here")

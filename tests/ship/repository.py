@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -16,6 +17,13 @@ def tracked() -> list[Path]:
     except (FileNotFoundError, subprocess.CalledProcessError):
         return [path for path in sorted(ROOT.rglob("*")) if path.is_file() and not _is_made(path)]
     return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def close_codes() -> list[int]:
+    """Those that docs/protocol.md lists: what a WebSocket at /watch is closed with."""
+    _, _, listed = (ROOT / "docs" / "protocol.md").read_text().partition("| close code | why |\n")
+    rows, _, _ = listed.partition("\n\n")
+    return [int(code) for code in re.findall(r"^\| (\d+) \|", rows, re.MULTILINE)]
 
 
 def texts() -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake
 
 from kubemirror.client import Added, Bookmark, Mirror
-from tests.serve.live import Lines, Live, frame_of, running
+from tests.serve.live import Lines, Live, frame_of
 from tests.serve.world import Store, World
 from tests.ship.nginx import documented, nginx
 
@@ -24,17 +23,6 @@ def store(world: World) -> Store:
     store = world.mirror()
     store.sync(store.object(7, "web", "blue"), resource_version=100)
     return store
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-async def live(world: World, store: Store) -> AsyncIterator[Live]:
-    async with running(world) as live:
-        yield live
 
 
 @pytest.mark.parametrize(("accept", "start"), [("text/event-stream", "data: "), ("*/*", "")])

@@ -7,7 +7,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from kubemirror.state.events import Phase
-from tests.serve.live import Live, frame_of, running
+from tests.serve.live import Live, frame_of
 from tests.serve.world import NODES, Store, World
 from tests.ship.conftest import DemoMirror
 from tests.ship.repository import ROOT
@@ -44,11 +43,6 @@ def sent(*frames: object) -> str:
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
 def store(world: World) -> Store:
     store = world.mirror()
     store.sync(
@@ -57,12 +51,6 @@ def store(world: World) -> Store:
         resource_version=4720,
     )
     return store
-
-
-@pytest.fixture
-async def live(world: World, store: Store) -> AsyncIterator[Live]:
-    async with running(world) as live:
-        yield live
 
 
 def change(store: Store) -> None:

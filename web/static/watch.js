@@ -21,6 +21,8 @@ export function watch(address, options) {
   let { cursor = "" } = options;
   let connection = null, sse = transport === "sse", attempts = 0, heard = 0, retryMs = 0, timer = 0, told = "";
   let waiting = [];
+  // Of a snapshot that is being told there is no cursor yet: how new it is at least, and whether any of it was told.
+  let last = cursor, newest = 0, begun = false;
 
   function tell(now, since) {
     if (told !== (told = now + since)) state(now, since);
@@ -28,15 +30,28 @@ export function watch(address, options) {
 
   function take(frame) {
     if (frame.columns) columns(frame.columns);
-    if (frame.resourceVersion) cursor = frame.resourceVersion;
+    if (frame.type !== "ERROR") attempts = 0;
+    if (frame.resourceVersion) {
+      cursor = last = frame.resourceVersion;
+      newest = 0;
+      begun = false;
+    }
     if (frame.type === "BOOKMARK") {
       tell(frame.state === "STALE" ? "stale" : "live", frame.staleSince);
     } else if (frame.type === "ERROR" && frame.object.code !== 410) {
       retryMs = 1000 * (frame.object.details?.retryAfterSeconds ?? 0);
     } else if (KINDS[frame.type]) {
       if (KINDS[frame.type] === "RESET") cursor = "";
-      if (waiting.push({ ...frame, type: KINDS[frame.type] }) === 1) requestAnimationFrame(flush);
+      else if (!frame.resourceVersion) {
+        newest = Math.max(newest, frame.object.metadata.resourceVersion ?? 0);
+        begun = true;
+      }
+      hand({ ...frame, type: KINDS[frame.type] });
     }
+  }
+
+  function hand(frame) {
+    if (waiting.push(frame) === 1) requestAnimationFrame(flush);
   }
 
   function flush() {
@@ -48,7 +63,10 @@ export function watch(address, options) {
   function connect() {
     const url = new URL(address, location.href);
     if (cursor) url.searchParams.set("resourceVersion", cursor);
-    if (url.searchParams.get("snapshot") !== "false") url.searchParams.set("onExpired", "snapshot");
+    if (url.searchParams.get("snapshot") !== "false") {
+      url.searchParams.set("onExpired", "snapshot");
+      if (!cursor) beginAnew(url);
+    }
     if (!sse) url.protocol = url.protocol.replace("http", "ws");
     const mine = connection = sse ? new EventSource(url, { withCredentials: true }) : new WebSocket(url);
     let opened = false;
@@ -56,7 +74,6 @@ export function watch(address, options) {
     mine.onopen = () => { opened = true; tell("live"); };
     mine.onmessage = ({ data }) => {
       heard = performance.now();
-      attempts = 0;
       const message = JSON.parse(data);
       (message.events ?? [message]).forEach(take);
     };
@@ -64,6 +81,16 @@ export function watch(address, options) {
       if (!opened && !transport) sse = !sse;  // a proxy may not pass WebSockets on
       lost();
     };
+  }
+
+  // With a snapshot that is not older than what was told, whichever replica it comes from.
+  function beginAnew(url) {
+    const single = url.searchParams.getAll("resource").length === 1 && !last.includes("=");
+    const least = single ? Math.max(newest, ...last.split("~")) : last;
+    if (least) url.searchParams.set("resourceVersion", least);
+    if (least) url.searchParams.set("snapshot", "true");
+    if (begun) hand({ type: "RESET", object: {} });
+    begun = false;
   }
 
   function close() {
@@ -92,7 +119,7 @@ export function watch(address, options) {
   turned();
   return {
     get cursor() { return cursor; },
-    from(other) { cursor = other; attempts = 0; close(); connect(); },
+    from(other) { cursor = last = other; newest = attempts = 0; close(); connect(); },
     stop() { clearInterval(listening); document.removeEventListener("visibilitychange", turned); close(); },
   };
 }

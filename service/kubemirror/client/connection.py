@@ -47,6 +47,10 @@ class NoWebSocketError(UnreachableError):
     """Something answered, but no mirror to a WebSocket's opening: a proxy that does not pass it on."""
 
 
+class ClosedError(UnreachableError):
+    """The mirror closed a WebSocket. What it had to say about that came in an ERROR before."""
+
+
 class Connection:
     """See the module. A token is sent over TLS, or to this very machine."""
 
@@ -129,7 +133,8 @@ class Connection:
                     frame = closed.rcvd
                     if frame is None:
                         raise UnreachableError(f"the connection to {self.url} broke") from None
-                    return
+                    why = f"{frame.reason}, {frame.code}" if frame.reason else str(frame.code)
+                    raise ClosedError(f"the mirror closed the connection ({why})") from None
 
         try:
             yield received()

@@ -43,11 +43,24 @@ class Following:
         self._telling = False  # a snapshot is being told: nothing can be resumed before its end
         self._said_reset = False
         self.cursor = "" if resource_version == "0" else resource_version
+        self._last = self.cursor  # the last one there was
+        self._newest = 0  # of what a snapshot has told that has not come to its end
 
     @property
     def wants_snapshot(self) -> bool:
         """Whether the next connection should begin with what is there now."""
         return self._snapshot and not self.cursor
+
+    @property
+    def least(self) -> str:
+        """How new a snapshot must be, so that it shows nothing older than what was told. "" where nothing was.
+
+        What a snapshot that was cut off has told was there at that snapshot's moment, which is not known; but it was at
+        least as new as the newest of it, and what is missing from one that is so too has really gone.
+        """
+        if not self._newest or "=" in self._last:
+            return self._last
+        return str(max(self._newest, *(int(each or "0") for each in self._last.split("~"))))
 
     def opened(self) -> None:
         """A connection was opened: from the cursor, or with a snapshot."""
@@ -77,8 +90,10 @@ class Following:
                 case "RESET":
                     yield from self._reset(frame)
                 case "ERROR":
-                    self.cursor = frame.resourceVersion or self.cursor
                     status = status_of(frame.object)
+                    if status.code == 409:  # about the use of an id: what is told under it goes on
+                        continue
+                    self._moved(frame)
                     if status.code == 410:
                         yield from self.expired(status.message)
                         raise Expired
@@ -105,6 +120,8 @@ class Following:
             kind = "MODIFIED"
         else:
             kind = "ADDED" if self._whole else frame.type
+        if self._telling:
+            self._newest = max(self._newest, metadata.version)
         if self._whole:
             self._held[key] = _Held(metadata.uid, metadata.version, bytes(frame.object))
         shown = _decoded(frame.object)
@@ -135,6 +152,7 @@ class Following:
         ends = frame.ends_snapshot
         if ends:
             self._telling = False
+            self._newest = 0
         cursor = self._moved(frame)
         first = ends and self._initial
         if ends:
@@ -160,6 +178,7 @@ class Following:
     def _moved(self, frame: Frame) -> str:
         if not self._telling:
             self.cursor = frame.resourceVersion or self.cursor
+            self._last = self.cursor or self._last
         return self.cursor
 
 

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from kubemirror.client.backoff import Backoff
-from kubemirror.client.connection import Connection, NoWebSocketError, Transport
+from kubemirror.client.connection import ClosedError, Connection, NoWebSocketError, Transport
 from kubemirror.client.errors import MirrorError, RefusedError, UnreachableError
 from kubemirror.client.events import Bookmark, Event
 from kubemirror.client.following import Expired, Following
@@ -219,7 +219,9 @@ class Mirror:
         def opening() -> Opened:
             # A snapshot of the very replica that finds the cursor too old is not older than what was told before.
             here = {"resourceVersion": following.cursor, "onExpired": "snapshot"}
-            if not following.cursor and not following.wants_snapshot:
+            if following.wants_snapshot:
+                here |= {"resourceVersion": following.least, "snapshot": "true"}
+            elif not following.cursor:
                 here["snapshot"] = "false"
             return self._stream({**asked, **here})
 
@@ -246,7 +248,7 @@ class Mirror:
             except Expired:
                 why = "the cursor is too old"
             except UnreachableError as error:
-                if not reached:
+                if not reached and not isinstance(error, ClosedError):
                     raise
                 why = error.happened
             except RefusedError as error:

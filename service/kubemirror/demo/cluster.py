@@ -46,7 +46,7 @@ class Cluster:
 
     Resources are named by identity (``deployments.apps``); objects are plain dicts, copied on the way in. A namespace
     of "" means metadata.namespace, or ``default``. clock: monotonic seconds, for the stores. wall: seconds since 1970,
-    for timestamps. seed: of uids and generated names.
+    for timestamps. seed: of uids and generated names. resource_version: before the first write.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Cluster:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         seed: int = 0,
+        resource_version: int = 1,
         journal_window: float = JOURNAL_WINDOW_SECONDS,
         journal_least_bytes: int = JOURNAL_LEAST_BYTES,
     ) -> None:
@@ -63,6 +64,7 @@ class Cluster:
             wall=wall,
             seed=seed,
             journal_window=journal_window,
+            resource_version=resource_version,
             journal_least_bytes=journal_least_bytes,
         )
         self._deletion = Deletion(self._storage)

@@ -28,6 +28,8 @@ from kubemirror.demo.users import ADMIN_TOKEN
 HOST = "127.0.0.1"
 # How often quiet stores are told the cluster's resourceVersion: what their bookmarks and waiting reads go by.
 _PROGRESS_SECONDS = 1.0
+# More than a demo is ever written to, being filled included.
+_WRITES_A_SECOND = 10_000
 # A server that was told to stop drops what is still open after this long.
 _STOP_SECONDS = 1.0
 
@@ -113,8 +115,8 @@ class DemoServer:
     """A running demo cluster: ``async with DemoServer(...) as demo``.
 
     objects: fill up to this many Deployments. life: whether deployments roll out by themselves. port: 0 for a free
-    one. seed: of names and of life. ``url``, ``kubeconfig`` (a file that only its owner can read, removed on exit),
-    ``cluster`` and ``faults`` are there once it runs.
+    one. seed: of names and of life. resource_version: before the first write. ``url``, ``kubeconfig`` (a file that only
+    its owner can read, removed on exit), ``cluster`` and ``faults`` are there once it runs.
     """
 
     def __init__(
@@ -125,10 +127,11 @@ class DemoServer:
         port: int = 0,
         seed: int = 0,
         object_bytes: int = 4600,
+        resource_version: int = 1,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self.cluster = Cluster(clock=clock, wall=wall, seed=seed)
+        self.cluster = Cluster(clock=clock, wall=wall, seed=seed, resource_version=resource_version)
         self.faults = Faults(self.cluster)
         self._objects = objects
         self._object_bytes = object_bytes
@@ -187,6 +190,15 @@ class DemoServer:
             self.cluster.progress()
 
 
+def after_earlier_ones(wall: float) -> int:
+    """A resourceVersion above all of those that a demo had here before.
+
+    Else a reader that comes back with a cursor of the last one may find it among those of the next, and would be told
+    what follows there: a lie that nobody could find out. wall: seconds since 1970.
+    """
+    return int(wall * _WRITES_A_SECOND)
+
+
 def _say(line: str) -> None:
     print(line, flush=True)  # noqa: T201 - what the command is asked for
 
@@ -225,7 +237,10 @@ async def serve_demo(
 
     The server's tasks are watched: one that dies ends this with its exception.
     """
-    async with DemoServer(port=port, objects=objects, seed=seed, object_bytes=object_bytes, life=life) as demo:
+    begins = after_earlier_ones(time.time())
+    async with DemoServer(
+        port=port, objects=objects, seed=seed, object_bytes=object_bytes, life=life, resource_version=begins
+    ) as demo:
         announce(f"demo cluster on {demo.url}")
         announce(f"export KUBECONFIG={demo.kubeconfig}")
         announce(kubeconfig_of(demo.url).rstrip())

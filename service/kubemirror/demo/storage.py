@@ -52,10 +52,11 @@ class Storage:
         seed: int,
         journal_window: float,
         journal_least_bytes: int,
+        resource_version: int,
     ) -> None:
         self.clock = clock
         self.wall = wall
-        self.resource_version = 1
+        self.resource_version = resource_version
         self.catalog = Catalog()
         self.catalog.order_by(discovery_order)
         self.shelves: dict[str, Shelf] = {}

@@ -62,6 +62,9 @@ class ClusterUpstream:
     async def current(self, resource: Resource, namespace: str = "") -> int:
         return self._cluster.resource_version
 
+    async def horizon(self, resource: Resource, namespace: str = "") -> int | None:
+        return self._cluster.resource_version
+
     async def digest(self, resource: Resource, namespace: str = "") -> int:
         return self._cluster.shelves[resource.name].reader.digest(namespace or None)
 

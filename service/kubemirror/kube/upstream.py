@@ -22,6 +22,7 @@ import msgspec
 
 from kubemirror.errors import ReviewRefusedError, UnauthenticatedError, UpstreamUnavailableError
 from kubemirror.flight import Flights
+from kubemirror.kube.reflector import is_mirror
 from kubemirror.kube.transport import Response, Transport, TransportError
 from kubemirror.kube.wire import WireError, identities
 from kubemirror.state.catalog import Resource
@@ -47,6 +48,8 @@ REVIEW_SECONDS = 10.0
 REVIEW_BYTES = 1024 * 1024
 CURRENT_SECONDS = 10.0
 CURRENT_BYTES = 1024 * 1024
+# Thousands that come from a replica that was ahead share one question, and there are two in a second at most.
+GATHER_SECONDS = 0.5
 # Of a page of metadata: an object's is 1 to 4 kB, managedFields included; client-go's page size.
 DIGEST_PAGE = 500
 DIGEST_BYTES = 16 * 1024 * 1024
@@ -58,6 +61,14 @@ _METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.
 class _Held:
     document: Document
     checked: float  # clock seconds of the last answer about it
+
+
+@dataclass(frozen=True, slots=True)
+class _Newest:
+    """A list's resourceVersion. of_mirror: it is what a mirror knows, and not what there is."""
+
+    version: int
+    of_mirror: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +92,13 @@ class ApiServer:
         self._fetching = Flights[Document]("fetch document", ended=_ended)
         self._review_slots = asyncio.Semaphore(REVIEW_REQUESTS)
         self._asking = Flights[int]("current resourceVersion", ended=_ended)
+        self._looking = Flights[_Newest]("horizon", ended=_ended)
         self._summing = Flights[int]("digest", ended=_ended)
         self._refreshing = Flights[list[str]]("refresh", ended=_ended)
 
     async def close(self) -> None:
         """End what is under way."""
-        for flights in (self._fetching, self._asking, self._summing, self._refreshing):
+        for flights in (self._fetching, self._asking, self._looking, self._summing, self._refreshing):
             await flights.close()
 
     # -- Documents ----------------------------------------------------------------------------------
@@ -190,13 +202,26 @@ class ApiServer:
         """As CurrentVersion.current; as new as the moment of the call. Raises UpstreamUnavailableError."""
         return await self._asking.join_next((resource.name, namespace), lambda: self._current(resource, namespace))
 
+    async def horizon(self, resource: Resource, namespace: str = "") -> int | None:
+        """As CurrentVersion.horizon. Raises UpstreamUnavailableError."""
+        key = resource.name, namespace
+        newest = await self._looking.join_next(key, lambda: self._look(resource, namespace))
+        return None if newest.of_mirror else newest.version
+
+    async def _look(self, resource: Resource, namespace: str) -> _Newest:
+        await asyncio.sleep(GATHER_SECONDS)
+        return await self._newest(resource, namespace)
+
     async def _current(self, resource: Resource, namespace: str) -> int:
+        return (await self._newest(resource, namespace)).version
+
+    async def _newest(self, resource: Resource, namespace: str) -> _Newest:
         answer = await self._metadata(resource, namespace, (("limit", "1"),), limit=CURRENT_BYTES)
         metadata = _decode(answer, resource.name).get("metadata")
         version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
         if not isinstance(version, str) or not version.isascii() or not version.isdigit():
             raise UpstreamUnavailableError(f"the API server listed {resource.name} without a resourceVersion")
-        return int(version)
+        return _Newest(int(version), is_mirror(answer.headers))
 
     async def digest(self, resource: Resource, namespace: str = "") -> int:
         """As CurrentVersion.digest; as new as the moment of the call. Raises UpstreamUnavailableError."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from kubemirror.errors import ExpiredError
-from kubemirror.serve.cursor import source_name
+from kubemirror.serve.cursor import Mark, source_name
 from kubemirror.serve.reading import Reading
 from kubemirror.state.journal import Change, ChangeType, Gap, Interest, Position
 from kubemirror.state.objects import Object, with_resource_version
@@ -148,6 +148,15 @@ class Source:
         place = self.place
         if place.pending and place.next < place.journal.start:
             raise ExpiredError(place.resource_version, place.journal.oldest)
+
+    @property
+    def within(self) -> int:
+        """Up to where the outcome leads that is being told, 0 where none is (or its end is not known yet)."""
+        return (self.gap.high or 0) if self.gap is not None else 0
+
+    def can_resume(self, mark: Mark) -> bool:
+        """Whether the outcome that the reader has heard some of, if it has, is one that is known here."""
+        return mark.within <= mark.reached or mark in ((gap.low, gap.high) for gap in self.reader.journal.gaps)
 
     # -- changes --------------------------------------------------------------------------------------
 

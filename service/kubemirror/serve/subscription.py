@@ -18,9 +18,9 @@ from math import inf
 import orjson
 
 from kubemirror.access.audit import Stream
-from kubemirror.errors import ExpiredError, KubemirrorError, StoreError
+from kubemirror.errors import ExpiredError, ForeignError, KubemirrorError, StoreError, TooLargeResourceVersionError
 from kubemirror.serve.context import Context
-from kubemirror.serve.cursor import read_cursor, write_cursor
+from kubemirror.serve.cursor import Mark, read_cursor, write_cursor
 from kubemirror.serve.forms import As, key
 from kubemirror.serve.frame import Frame, batched
 from kubemirror.serve.life import Life
@@ -29,12 +29,14 @@ from kubemirror.serve.reading import Reading, freshness
 from kubemirror.serve.sharing import Audience, Rest, Sharing, Wire, beat_seconds
 from kubemirror.serve.source import Holds, Source, Told, sources_of
 from kubemirror.serve.status import StatusError
-from kubemirror.serve.waiting import fresh, resumable
+from kubemirror.serve.waiting import fresh, ours, resumable
 from kubemirror.state.events import Phase
 from kubemirror.state.journal import Change, ChangeType
 from kubemirror.state.meaning import Comparison, Meaning, compared
 from kubemirror.state.objects import Object
 
+# A replica is behind for moments; one that stays so longer is asked why. As long as a read waits.
+DOUBT_SECONDS = 3.0
 # Timers may fire a moment early: what is due within this is due now, or the loop would spin until it is.
 CLOCK_SLACK_SECONDS = 0.001
 # Looked at before others get their turn: about 2 ms of selecting.
@@ -112,6 +114,7 @@ class Subscription:
         self._cursor: dict[str, int] = {}
         self._beat_at = 0.0
         self._gained: list[Reading] = []  # more may be read from now on, once what is behind has been told
+        self._doubt_at = inf  # when to ask whether what the reader is ahead of is the same history at all
         self._failure: tuple[KubemirrorError, Source] | None = None
         self._sharing = sharing
         self._wire: Wire | None = None
@@ -156,32 +159,58 @@ class Subscription:
         Raises 400, 410, 504, or what a store answers.
         """
         wanted = self._wanted
-        starts = read_cursor(cursor, [source.name for source in self._sources])
+        starts = read_cursor(cursor, [source.name for source in self._sources], least=bool(wanted.snapshot))
         seconds = self._context.settings.freshness_seconds
+        foreign: dict[str, ForeignError] = {}
         for source in self._sources:
             source.reader.require_served()
             start = starts.get(source.name)
-            if start is not None and not wanted.snapshot:
-                continue
-            if start is not None:  # who has seen that much is not shown less
-                await fresh(source.reader, start, seconds=seconds)
+            if start is not None:
+                if not wanted.snapshot and (source.can_resume(start) or not wanted.begins_again):
+                    continue
+                error = await self._fresh(source, start.least)  # who has seen that much is not shown less
+                if error is not None:
+                    foreign[source.name] = error
             await resumable(source.reader, seconds=seconds)
         resets: list[Frame] = []
         for source in self._sources:
-            self._place(source, None if wanted.snapshot else starts.get(source.name), resets)
-        self._initial = self._initial_frames(self._sources, resets)
+            self._place(source, starts.get(source.name), foreign.get(source.name), resets)
+        if any(source.floor for source in self._sources):
+            self._doubt_at = self._loop.time() + DOUBT_SECONDS
+        self._initial = self._initial_frames(resets)
 
-    def _place(self, source: Source, start: int | None, resets: list[Frame]) -> None:
+    async def _fresh(self, source: Source, least: int) -> ForeignError | None:
+        """Wait until the store is as new as the reader. The error where it never will be."""
+        try:
+            await fresh(source.reader, least, seconds=self._context.settings.freshness_seconds)
+        except TooLargeResourceVersionError as behind:
+            try:
+                await self._ours(source, least)
+            except ForeignError as error:
+                return error
+            raise behind from None
+        return None
+
+    async def _ours(self, source: Source, resource_version: int) -> bool:
+        resource = source.reading.entry.resource
+        return await ours(self._context, resource, source.namespace, source.reader, resource_version)
+
+    def _place(self, source: Source, start: Mark | None, foreign: ForeignError | None, resets: list[Frame]) -> None:
+        """foreign: that the reader has come from another history."""
         wanted = self._wanted
         holds = (wanted.holds or {}).get(source.name, {})
-        if start is None:
+        if start is None or (wanted.snapshot and foreign is None):
             self._follow(source, shown=wanted.snapshot is not False, holds=holds)
             return
         reader = source.reader
         try:
-            if source.shape.cells and start < reader.columns_since:
-                raise ExpiredError(start, reader.columns_since)
-            source.position = reader.subscribe(start, self._wake, source.interest)
+            if foreign is not None:
+                raise foreign
+            if source.shape.cells and start.reached < reader.columns_since:
+                raise ExpiredError(start.reached, reader.columns_since)
+            if not source.can_resume(start):
+                raise ExpiredError(start.reached, reader.journal.oldest)
+            source.position = reader.subscribe(start.reached, self._wake, source.interest)
         except ExpiredError as error:
             if not wanted.begins_again:
                 raise
@@ -189,8 +218,8 @@ class Subscription:
             if wanted.holds is None:
                 resets.append(self._reset(source, error))
             return
-        source.floor = start if start > reader.resource_version else 0
-        source.told = start
+        source.floor = start.reached if start.reached > reader.resource_version else 0
+        source.told = start.reached
         source.resumed = True
 
     def _follow(self, source: Source, *, shown: bool, holds: Holds | None = None) -> None:
@@ -211,7 +240,7 @@ class Subscription:
             raise error  # it has seen more than there is here: it is not led back in time
         source.place.close()
         self._follow(source, shown=True)
-        self._initial = self._initial_frames([source], [self._reset(source, error)])
+        self._initial = self._initial_frames([self._reset(source, error)])  # and what was being told of others
 
     def close(self) -> None:
         """Give the journal positions back; idempotent."""
@@ -254,6 +283,8 @@ class Subscription:
                 refusal = await self._still_allowed()
                 if refusal is not None:
                     return [self._failed(refusal)]
+            if now >= self._doubt_at:
+                await self._doubt()
             frames = self._ready()
             if frames or self.ended:
                 return frames
@@ -266,7 +297,7 @@ class Subscription:
                 await asyncio.sleep(0)  # nothing of it was selected so far: others first
                 continue
             self._woken.clear()
-            ends = min(self._life.ends, self._until)
+            ends = min(self._life.ends, self._until, self._doubt_at)
             self._lie_down(ends)
             try:
                 async with asyncio.timeout_at(ends if self._rest is not None else min(ends, self._beat_at)):
@@ -276,6 +307,21 @@ class Subscription:
             finally:
                 self._rise()
         return []
+
+    async def _doubt(self) -> None:
+        """Ask whether upstream was ever where the reader comes from. If not, its cursor is of no use."""
+        self._doubt_at = inf
+        for source in self._sources:
+            if source.floor <= source.reader.resource_version:
+                continue
+            try:
+                known = await self._ours(source, source.floor)
+            except ForeignError as error:
+                source.floor = 0  # of this history it has seen nothing
+                self._failure = self._failure or (error, source)
+                known = False  # others are asked about when this has been told
+            if not known:
+                self._doubt_at = self._loop.time() + DOUBT_SECONDS
 
     def _ready(self) -> list[Frame]:
         """What can be sent now, without waiting; [] may also mean that nothing was selected in this turn."""
@@ -340,9 +386,10 @@ class Subscription:
         self._initial = None
         self._plan_beat()
 
-    def _initial_frames(self, sources: list[Source], resets: Iterable[Frame]) -> Iterator[Frame | None]:
-        """The snapshot and its end; None now and then, where others should get their turn."""
+    def _initial_frames(self, resets: Iterable[Frame]) -> Iterator[Frame | None]:
+        """The snapshot, of what is still to be told of it, and its end; None now and then, where others get a turn."""
         yield from resets
+        sources = self._sources
         for source in sources:
             self._initial_of = source
             yield from self._vanished(source)
@@ -484,11 +531,11 @@ class Subscription:
         told = source.heard(change.old, change)
         if told is None or not self._means(told):
             return None
-        return self._shown(source, told, write_cursor({source.name: told.cursor}))
+        return self._shown(source, told, write_cursor({source.name: Mark(told.cursor)}))
 
     def _beat(self, source: Source, cursor: int) -> Frame:
         """A heartbeat of everyone of this audience who has come that far."""
-        return self._bookmark(source, write_cursor({source.name: cursor}), heartbeat=True, reached=cursor)
+        return self._bookmark(source, write_cursor({source.name: Mark(cursor)}), heartbeat=True, reached=cursor)
 
     # -- writing --------------------------------------------------------------------------------------
 
@@ -570,7 +617,9 @@ class Subscription:
             self._cursor[source.name] = source.cursor
 
     def _written(self) -> str:
-        return write_cursor({source.name: self._cursor.get(source.name, 0) for source in self._sources})
+        return write_cursor(
+            {source.name: Mark(self._cursor.get(source.name, 0), source.within) for source in self._sources}
+        )
 
     def _plan_beat(self) -> None:
         self._beat_at = self._loop.time() + beat_seconds()

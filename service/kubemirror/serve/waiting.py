@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from kubemirror.errors import TooLargeResourceVersionError
+from kubemirror.errors import ForeignError, TooLargeResourceVersionError, UpstreamUnavailableError
 from kubemirror.serve.context import Context
 from kubemirror.state.catalog import ALL_NAMESPACES, Resource
 from kubemirror.state.store import Reader
@@ -62,3 +62,21 @@ async def caught_up(context: Context, resource: Resource, namespace: str | None,
 
     if not await until(reader, caught, seconds=seconds):
         raise TooLargeResourceVersionError(version, reader.resource_version)
+
+
+async def ours(context: Context, resource: Resource, namespace: str, reader: Reader, resource_version: int) -> bool:
+    """Whether a resourceVersion ahead of the store is of the history that it follows; False where that is not known.
+
+    A replica may be behind its readers for long, and they wait. But a cluster that was restored, or is another one now,
+    counts from a number of its own: who comes from its past would wait until that is overtaken, and never hear of what
+    lies below. Only upstream tells the two apart: nobody can have come from beyond all that it has. ForeignError then.
+    namespace: the store's, "" for one of all.
+    """
+    try:
+        async with asyncio.timeout(context.settings.freshness_seconds):
+            horizon = await context.upstream.horizon(resource, namespace)
+    except (UpstreamUnavailableError, TimeoutError):
+        return False
+    if horizon is not None and max(horizon, reader.resource_version) < resource_version:
+        raise ForeignError(resource_version, horizon)
+    return horizon is not None

@@ -42,12 +42,18 @@ class Reviews(Protocol):
 
 
 class CurrentVersion(Protocol):
-    """For the opt-in consistent read."""
+    """For the opt-in consistent read, and for readers that are ahead of the mirror."""
 
     async def current(self, resource: Resource, namespace: str = "") -> int:
         """Upstream's newest resourceVersion, told by one LIST of ``resource`` with limit=1.
 
         namespace: where only that may be read.
+        """
+
+    async def horizon(self, resource: Resource, namespace: str = "") -> int | None:
+        """As ``current``, where nobody can have got a greater one before this call.
+
+        None where upstream cannot tell: a mirror may be behind its own readers, as this one is.
         """
 
     async def digest(self, resource: Resource, namespace: str = "") -> int:
