@@ -163,6 +163,7 @@ def test_the_document_has_each_table_with_its_rows() -> None:
         ("streams", "| 1,000 watches, plaintext: frames per CPU second |"),
         ("push", "| 10,000 idle WebSockets: memory each |"),
         ("alone", "| 100,000 held: resident |"),
+        ("access", "| 1,000 streams of 50 identities: TokenReviews |"),
         ("pages", "| 500 rows painted, from the click on, nothing cached |"),
     ):
         assert row in text.partition(BEGIN.format(table))[2].partition(END.format(table))[0]
