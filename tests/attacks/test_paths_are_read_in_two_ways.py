@@ -71,9 +71,10 @@ async def live(judge: OnlyShop) -> AsyncIterator[Live]:
 async def test_our_paths_are_refused_before_anybody_is_asked(live: Live, only_shop: OnlyShop, target: str) -> None:
     answer = await asked(live, target)
 
-    assert answer.code == 400
+    refused = 404 if "//" in target else 400
+    assert answer.code == refused
     assert only_shop.asked == []
-    assert (await upgraded(live, target)).code == 400
+    assert (await upgraded(live, target)).code == refused
 
 
 @pytest.mark.parametrize("target", KUBERNETES_TRICKS)

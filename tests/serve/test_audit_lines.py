@@ -139,9 +139,10 @@ async def test_a_running_mirror_audits_every_transport(audit: Audit, lines: list
             await stream.frame()
         async with live.socket("resource=deployments&labelSelector=app%3Dweb") as socket:
             await frame_of(socket)
-        async with client.stream("GET", "/apis/apps/v1/deployments?watch=true&resourceVersion=7") as answer:
+        async with client.stream("GET", "/apis/apps/v1/deployments?watch=true&resourceVersion=100") as answer:
+            wary.allows = False
             async for _ in answer.aiter_lines():
-                wary.allows = False
+                pass
         async with asyncio.timeout(5):
             while sum(line["audit"] == "stream closed" for line in lines) < 3:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.01)
@@ -152,11 +153,10 @@ async def test_a_running_mirror_audits_every_transport(audit: Audit, lines: list
     assert [(each["transport"], each["verb"], each["resource"], each.get("resourceVersion")) for each in opened] == [
         ("http", "watch", "deployments", "100"),
         ("websocket", "watch", "deployments", None),
-        ("http", "watch", "deployments", "7"),
+        ("http", "watch", "deployments", "100"),
     ]
     assert opened[1]["labelSelector"] == "app=web"
     closed = [line for line in lines if line["audit"] == "stream closed"]
-    assert closed == [], closed
     assert all(each["bytes"] > 0 and each["user"] == ANONYMOUS.user for each in closed)
     assert closed[0]["reason"] == "left"
     assert any(line["audit"] == "denied" and line.get("resource") == "deployments" for line in lines)

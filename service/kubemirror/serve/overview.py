@@ -317,7 +317,7 @@ def routes(serving: Serving) -> APIRouter:
         response.headers["cache-control"] = "no-store"
         return response
 
-    get(router, "/", overview, response_model=None, responses={200: {"model": Overview}})
+    get(router, "/", overview, response_model=None, responses={200: {"model": Overview, "content": {"text/html": {}}}})
     return router
 
 

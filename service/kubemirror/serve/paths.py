@@ -26,7 +26,7 @@ def check_path(raw_path: bytes) -> None:
     for part in raw_path.removesuffix(b"/").split(b"/")[1:]:
         decoded = unquote_to_bytes(part)
         if not decoded and raw_path not in (b"", b"/"):
-            raise bad_request("the path of the request holds //")
+            raise StatusError(404, "NotFound", "nothing is at a path that holds //")  # as upstream answers it
         if decoded in (b".", b".."):
             raise bad_request("the path of the request holds a segment of dots")
         if b"/" in decoded or b"\\" in decoded:

@@ -47,8 +47,8 @@ BODY_BYTES = 1024 * 1024
 BODY_SECONDS = 30.0
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
-# Of tcpi_bytes_acked in struct tcp_info (linux/tcp.h); kept in its place since Linux 4.2.
-_BYTES_ACKED = 120
+# Of tcpi_bytes_sent in struct tcp_info (linux/tcp.h), and after it of those sent again; since Linux 4.19.
+_BYTES_SENT = 200
 
 
 def connection_limit() -> int:
@@ -81,11 +81,13 @@ class Sent:
             self._socket = self._transport.get_extra_info("socket")
         if self._socket is not None and hasattr(socket, "TCP_INFO"):
             try:
-                told = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
+                told = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_SENT + 16)
             except OSError:  # not TCP, or closed meanwhile
                 return self._taken
-            if len(told) == _BYTES_ACKED + 8:
-                (self._taken,) = unpack_from("=Q", told, _BYTES_ACKED)
+            if len(told) == _BYTES_SENT + 16:
+                sent, again = unpack_from("=QQ", told, _BYTES_SENT)
+                waiting = self._transport.get_write_buffer_size() if self._transport is not None else 0
+                self._taken = sent - again + waiting
         return self._taken
 
     def last(self) -> None:

@@ -40,6 +40,7 @@ _TOLD = "With as=row the view; else the objects, or the view in the form of outp
 def routes(serving: Serving) -> APIRouter:
     """/resources/{resource}[/{namespace}[/{name}]]."""
     context = serving.context
+    masked = str(context.settings.redaction)  # the same version of an object has other cells where values are masked
     router = APIRouter(tags=["resources"])
 
     async def collection(asked: AskedHere, resource: str, query: Annotated[ResourcesQuery, Query()]) -> Response:
@@ -92,7 +93,11 @@ def routes(serving: Serving) -> APIRouter:
         headers.append((b"kubemirror-total", b"%d" % listed_.total))
         ages = output in _AGED or listed_.view is not None
         # Of what depends on more than its objects the bytes decide, though they tell ages.
-        etag = _etag(asked, listed_, output, route, said) if ages and (listed_.pure or output is Output.HTML) else b""
+        etag = (
+            _etag(asked, listed_, output, f"{route} {masked}", said)
+            if ages and (listed_.pure or output is Output.HTML)
+            else b""
+        )
         return finish(
             serving,
             asked,
@@ -137,7 +142,7 @@ def routes(serving: Serving) -> APIRouter:
         etag = b""
         ages = output in _AGED or query.as_ is Carried.ROW
         if ages and not page:  # a page's is of its bytes: it tells of much besides
-            version = (held.uid, held.resource_version, table.printer.definitions_json)
+            version = (held.uid, held.resource_version, table.printer.definitions_json, masked)
             etag = etag_of(str(output), str(query.as_), asked.base, *version, reading.state.encode())
         return finish(
             serving,
