@@ -129,7 +129,8 @@ def _measure(arguments: argparse.Namespace, where: Cores, folder: Path, told: re
     if arguments.only in (None, "push"):
         same, idle = arguments.watches
         idle = descriptors(idle)
-        pushed = push.Run(where, folder / "push", same, idle, _PUSH_OBJECTS, 2 * arguments.seconds, program)
+        objects = min(_PUSH_OBJECTS, same)
+        pushed = push.Run(where, folder / "push", same, idle, objects, 2 * arguments.seconds, program)
         told.push = pushed.rows
         pushed.folder.mkdir()
         push.measure(pushed)

@@ -91,8 +91,8 @@ class Lines:
         """target: a path, or - for standard error. Raises OSError where the file cannot be written."""
         self._handler = _Dropping(queue.Queue(_QUEUE_LINES))
         self._handler.setFormatter(logging.Formatter("%(message)s"))
-        writer = logging.StreamHandler(stream or sys.stderr) if target == "-" else WatchedFileHandler(target)
-        self._listener = QueueListener(self._handler.queue, writer)
+        self._writer = logging.StreamHandler(stream or sys.stderr) if target == "-" else WatchedFileHandler(target)
+        self._listener = QueueListener(self._handler.queue, self._writer)
         self._listener.start()
 
     def write(self, line: str) -> None:
@@ -101,6 +101,7 @@ class Lines:
     def close(self) -> None:
         """Write what is queued."""
         self._listener.stop()
+        self._writer.close()
 
 
 def _plain_traceback(stream: TextIO, exc_info: Any) -> None:

@@ -9,6 +9,7 @@ its texts; plain text by its bytes. Aside, because a mirror cannot or must not t
 - the resourceVersion of a LIST whose RV was unset, 0 or only the least that is wanted, which lies between that
   resource's last write and the newest of all;
 - in the texts of 410 and 504, the server's own resourceVersion;
+- that every answer of the mirror forbids guessing at its type, where the server's plain texts alone do;
 - the order of custom resources in the legacy list of their group version, which is none there.
 """
 
@@ -26,7 +27,7 @@ from tests.beside.pair import Answer
 
 # Scalars as they are written: Python's YAML takes some for other than Go's does, and some for faulty.
 TEXTS = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
-HEADERS = ("content-type", "cache-control", "vary", "retry-after", "warning", "etag", "x-content-type-options")
+HEADERS = ("content-type", "cache-control", "vary", "retry-after", "warning", "etag")
 GZIP_BYTES = 128 * 1024
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _OWN_VERSION = re.compile(r"(too old resource version: \d+ \(|Too large resource version: \d+, current: )\d+")
@@ -70,6 +71,7 @@ def read(text: bytes) -> Any:
 def compare(theirs: Answer, ours: Answer, aside: Aside = Aside(), *, head: bool = False) -> None:
     """AssertionError that shows the first difference."""
     ours_body = ours.body
+    assert ours.headers.get("x-content-type-options") == "nosniff"
     assert ours.status == theirs.status, (
         f"{theirs.status} {theirs.body[:600]!r}\n     ours: {ours.status} {ours.body[:600]!r}"
     )

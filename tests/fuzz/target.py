@@ -16,8 +16,9 @@ from tests.serve.process import Process
 
 # Each kind of fuzzing lasts about this long; make soak asks for minutes.
 SECONDS = float(os.environ.get("KUBEMIRROR_FUZZ_SECONDS", "6"))
-# A loop that is stalled longer than this by one request is one that others notice.
-STALL_SECONDS = 1.0
+# A loop that is stalled longer than this by one request is one that others notice; what is measured from here has the
+# machine's own pauses in it, and the mirror counts its loop's itself.
+STALL_SECONDS = 4.0
 # What a process may have more of afterwards: caches that are bounded fill up while it is asked for the first time.
 GROWN_BYTES = 64 * 1024 * 1024
 _BAD = re.compile(r"Traceback|exception|Exception|\"level\": ?\"(?:error|critical)\"")
@@ -68,6 +69,7 @@ class Target:
             assert time.monotonic() < deadline, f"{self._streams()} streams, {self._descriptors()} descriptors are left"
             time.sleep(0.1)
         assert self._resident() < self.resident + GROWN_BYTES
+        assert self.client.get("/-/status").json()["process"]["loopStalls"] == 0
         log = self.process.log.read_text()
         found = _BAD.search(log)
         assert found is None, log[max(0, found.start() - 2000) : found.end() + 2000]

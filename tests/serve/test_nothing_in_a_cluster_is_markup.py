@@ -26,9 +26,9 @@ EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>\u202egnp.exe{{
 URL = "javascript:alert(1)//https://x"
 MEGABYTE = "A" * 1_000_000
 # Names that no API server takes; what is mirrored is another's word.
-NAMES = ["web", "..", "a/b?c#d", EVIL.replace("/", "\\")]
-# No path leads to these: a slash parts it, and two dots lead out of it.
-UNREACHABLE = frozenset({"..", "a/b?c#d"})
+NAMES = ["web", "..", "a/b?c#d", "a\x1b[2J", EVIL.replace("/", "\\").replace("\x1b", "").replace("\x00", "")]
+# No path leads to these: a slash parts it, two dots lead out of it, and control characters are refused.
+UNREACHABLE = frozenset({"..", "a/b?c#d", "a\x1b[2J"})
 
 
 def evil_fields(name: str, namespace: str, uid: str) -> dict[str, Any]:

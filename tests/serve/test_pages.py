@@ -101,7 +101,7 @@ async def test_a_page_watches_from_where_it_was_made(store: Store, client: httpx
     assert parse_qs(watched.query) == {
         "resource": ["deployments.apps"],
         "as": ["row"],
-        "columns": ['"Health","Name","Ready","Version","Age","Last Change"'],
+        "columns": ["Health,Name,Ready,Version,Age,Last Change"],
         "namespace": ["blue"],
         "labelSelector": ["app=web"],
     }

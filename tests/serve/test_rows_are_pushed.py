@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from kubemirror.access.authorizer import ANONYMOUS
+from kubemirror.errors import ExpiredError
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.life import Life
 from kubemirror.serve.row import Row
@@ -143,6 +144,18 @@ async def test_a_stream_ends_when_its_columns_are_others(world: World, store: St
 
     assert (end["type"], end["object"]["code"]) == ("ERROR", 410)
     assert await told(plain) == [("MODIFIED", "web")]
+    plain.close()
+
+
+async def test_nothing_is_resumed_from_before_other_columns(world: World, store: Store) -> None:
+    """What was printed under other columns cannot be filtered by these: whether it was told is not known any more."""
+    store.apply(101, "web", "blue")
+    store.writer.handle(Columns(COLUMNS.replace(b'"Ready"', b'"Up"')))
+    store.apply(102, "web", "blue")
+    after, plain = await reader(world, as_="row", resourceVersion="101"), await reader(world, resourceVersion="100")
+    with pytest.raises(ExpiredError):
+        await reader(world, filter="Up<1", resourceVersion="100")
+    after.close()
     plain.close()
 
 

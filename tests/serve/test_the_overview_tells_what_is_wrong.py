@@ -227,7 +227,12 @@ class Confined:
     """Says no to pods and, of everything else, to all namespaces but one."""
 
     async def authorize(
-        self, caller: Caller, attributes: ResourceAttributes | PathAttributes, *, partial: object = None
+        self,
+        caller: Caller,
+        attributes: ResourceAttributes | PathAttributes,
+        *,
+        partial: object = None,
+        held: object = None,
     ) -> Decision:
         if isinstance(attributes, PathAttributes):
             return Allow()

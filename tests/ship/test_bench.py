@@ -108,6 +108,42 @@ def test_a_small_run_in_a_browser_measures_every_row(tmp_path: Path) -> None:
     assert {" for 4 s: tasks above 50 ms", ": JavaScript heap grows by", ": DOM nodes grow by"} <= rows.keys()
 
 
+@pytest.mark.timeout(180)
+def test_a_small_run_of_push_hears_every_event_and_measures_every_row(tmp_path: Path) -> None:
+    told = bench("--only", "push", "--watches", "20", "100", "--seconds", "0.3", into=tmp_path)
+    rows = {row["name"]: row for row in told["push"]}
+
+    for name in (
+        "20 WebSockets, 20 events/s, from upstream's bytes to the write: half within",
+        "20 WebSockets, 20 events/s, the last of all readers: 99 of 100 events within",
+        "20 WebSockets, 20 events/s, as the reader sees it: half within",
+        "20 WebSockets, a loop of socket.send, 20 rounds/s: half within",
+        "20 WebSockets, a loop of socket.send: frames",
+        "20 WebSockets, as many events as there can be: a core's frames, of that loop's",
+        "20 WebSockets, batch=true, as many events as there can be: a core's frames, of that loop's",
+        "100 idle WebSockets: share of the core",
+        "100 WebSockets resume at once: all have heard what they missed within",
+        "beside it, kube-apiserver: 20 watches, 20 events/s, as the reader sees it: half within",
+    ):
+        assert rows[name]["value"] > 0, name
+    assert "one reader more, who takes nothing: 99 of 100 deliveries to the others take longer by" in rows
+    assert "100 idle WebSockets: memory each" in rows
+    assert {row["goal"] for row in rows.values()} == {None}
+    assert "version-rs was not run: let VERSION_RS name" in told["missing"]
+
+
+def test_a_run_has_as_many_connections_as_the_limit_allows() -> None:
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (300, 700));"
+        "from bench.processes import descriptors;"
+        "print(descriptors(100), resource.getrlimit(resource.RLIMIT_NOFILE)[0], descriptors(1000))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True)
+
+    assert done.stdout.split() == ["100", "612", "188"]
+    assert "1,000 connections take 1,512 descriptors, and the hard limit is 700 here: 188" in done.stderr
+
+
 def test_version_rs_is_a_program_or_the_checkout_that_it_was_built_in(tmp_path: Path) -> None:
     program = tmp_path / "target" / "release" / "version"
     assert find_version_rs({"VERSION_RS": str(tmp_path)})[0] is None
@@ -125,6 +161,7 @@ def test_the_document_has_each_table_with_its_rows() -> None:
     for table, row in (
         ("beside others", "| 10,000: GET /versions/{ns}/{name} |"),
         ("streams", "| 1,000 watches, plaintext: frames per CPU second |"),
+        ("push", "| 10,000 idle WebSockets: memory each |"),
         ("alone", "| 100,000 held: resident |"),
         ("pages", "| 500 rows painted, from the click on, nothing cached |"),
     ):

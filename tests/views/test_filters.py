@@ -62,6 +62,7 @@ PODS = [
         (".metadata.labels['app']=b", ""),
         ('Images="nginx:1.25,envoy:1.31"', "b"),
         ("Images=nginx:1.25\\,envoy:1.31", "b"),
+        ('"Restarts">3', "b"),
         ("", "abcd"),
     ],
 )

@@ -17,6 +17,7 @@ from struct import unpack_from
 from time import perf_counter
 from typing import Any, ClassVar, cast
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -415,25 +416,26 @@ class SocketOutlet:
     Who writes here asks ``ready`` first, each time. ASGI's own ``send`` may be used in turns with it.
     """
 
-    __slots__ = ("_protocol", "write")
+    __slots__ = ("_closing", "_protocol", "write")
 
     def __init__(self, protocol: WebSocketProtocol) -> None:
         self._protocol = protocol
+        self._closing = protocol.transport.is_closing
         self.write = protocol.transport.write
 
     @property
     def ready(self) -> bool:
-        """Whether messages may be written now."""
-        protocol = self._protocol
-        return (
-            protocol.handshake_complete
-            and protocol.writable.is_set()
-            and not (protocol.close_sent or protocol.disconnected or protocol.transport.is_closing())
-        )
+        """Whether messages may be written now. Asked before each of them: two looks, and not five."""
+        return not (self._protocol.held or self._closing())
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """WebSocket connections, counted with the others, which the application can cut and write to."""
+    """WebSocket connections, counted with the others, which the application can cut and write to.
+
+    held: nothing may be written past ``send`` now: not accepted yet, full, said goodbye, or gone.
+    """
+
+    held = True
 
     def __init__(self, settings: Settings, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -442,9 +444,29 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         HttpProtocol.left(counted_address(self.client, self.settings))
+        self.held = True
         if self._sent is not None:
             self._sent.last()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self.held = True
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._look()
+
+    def _look(self) -> None:
+        writable = self.handshake_complete and self.writable.is_set()
+        self.held = not writable or self.close_sent or self.disconnected
+
+    async def send(self, message: ASGISendEvent) -> None:
+        if message["type"] == "websocket.close":
+            self.held = True
+        await super().send(message)
+        if message["type"] == "websocket.accept":
+            self._look()
 
     async def run_asgi(self) -> None:
         extensions: dict[str, Any] = self.scope["extensions"]

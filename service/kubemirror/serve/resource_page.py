@@ -61,8 +61,8 @@ def list_page(serving: Serving, asked: Asked, shown: Listed, rows: Markup) -> st
             "name": column.name,
             "type": column.type,
             "description": column.description,
-            "sorted": _sorted_as(sort, column.name),
-            "sort_url": url_of(asked, {**here, "sort": _toggled(sort, column.name)}, drop=_PLACE),
+            "sorted": _sorted_as(sort, _written(column.name)),
+            "sort_url": url_of(asked, {**here, "sort": _toggled(sort, _written(column.name))}, drop=_PLACE),
         }
         for column in (shown.columns.described() if view is None else view.columns)
     ]
@@ -131,12 +131,18 @@ def _groups(asked: Asked, shown: Listed) -> list[dict[str, object]] | None:
         conditions = [here["filter"]] if here.get("filter") else []
         conditions += [f"{source}={_quoted(value)}" for source, value in zip(sources, group.values, strict=True)]
         url = url_of(asked, {**here, "filter": ",".join(conditions)}, drop=("continue", "group", "sort"))
-        found.append({"values": group.values, "count": group.count, "url": url})
+        found.append({"texts": group.values, "count": group.count, "url": url})
     return found
 
 
 def _quoted(value: str) -> str:
+    """As a filter's value."""
     return f'"{value}"' if any(each in value for each in ",\\'()[]{} ") and '"' not in value else value
+
+
+def _written(name: str) -> str:
+    """A column's name as parameters name it: in quotes where it has marks that mean something there."""
+    return f'"{name}"' if name.startswith(("-", ".")) or any(each in name for each in ",:='()[]{}<>!~\\") else name
 
 
 def _watched(shown: Listed) -> dict[str, str]:
@@ -166,7 +172,7 @@ def _named(shown: Listed) -> str:
     """A page's own columns, where those are not what a stream has by default."""
     if not shown.table.custom:
         return ""
-    return ",".join(f'"{column.name}"' for column in shown.columns.columns)
+    return ",".join(_written(column.name) for column in shown.columns.columns)
 
 
 def _namespaces(reading: Reading) -> list[str]:

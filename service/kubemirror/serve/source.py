@@ -40,7 +40,7 @@ class Shape(NamedTuple):
     """What a reader is told of an object, and which it wants to hear of beside what selectors say.
 
     key: equal for equal shapes. current: whether the columns that either looks at are still those of the store.
-    columns: as they are told, where rows are.
+    columns: as they are told, where rows are. cells: whether printed cells are looked at.
     """
 
     carry: Callable[[Object], bytes]
@@ -48,6 +48,7 @@ class Shape(NamedTuple):
     wanted: Callable[[Object], bool] = _every
     current: Callable[[], bool] = _always
     columns: bytes = b""
+    cells: bool = False
 
 
 class Told(NamedTuple):

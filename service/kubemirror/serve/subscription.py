@@ -179,6 +179,8 @@ class Subscription:
             return
         reader = source.reader
         try:
+            if source.shape.cells and start < reader.columns_since:
+                raise ExpiredError(start, reader.columns_since)
             source.position = reader.subscribe(start, self._wake, source.interest)
         except ExpiredError as error:
             if not wanted.begins_again:

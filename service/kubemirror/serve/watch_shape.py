@@ -49,6 +49,7 @@ def shape_of(serving: Serving, reading: Reading, query: ViewQuery, form: As) -> 
         wanted=_both(plain.wanted, lambda held: predicate.matches(held, 0.0)) if not predicate.empty else plain.wanted,
         current=current,
         columns=_described(rows.described()),
+        cells=True,
     )
 
 

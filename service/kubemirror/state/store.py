@@ -113,6 +113,7 @@ class _Store:
         self.epoch = 0
         self.columns = b""
         self.columns_version = 0
+        self.columns_since = 0
         self.warning = ""
         self.blank = Blank()
         self.synced_once = False
@@ -209,6 +210,14 @@ class Reader:
     def columns(self) -> bytes:
         """columnDefinitions of the cells, as JSON; b"" where upstream has no Tables."""
         return self._store.columns
+
+    @property
+    def columns_since(self) -> int:
+        """The resourceVersion at which the columns became what they are; 0 where they have never been others.
+
+        What the journal has of earlier objects was printed under the columns before.
+        """
+        return self._store.columns_since
 
     @property
     def warning(self) -> str:
@@ -370,6 +379,8 @@ class Writer:
                 self._publish(resource_version, now, rollback=rollback)
             case Columns(definitions):
                 if definitions != store.columns:
+                    if store.columns:
+                        store.columns_since = store.journal.resource_version
                     store.columns = definitions
                     store.columns_version += 1
                     store.version += 1

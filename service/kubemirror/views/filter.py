@@ -72,10 +72,14 @@ def _condition(text: str, table: Table) -> Condition:
 
 
 def _cut(text: str) -> tuple[str, str, str]:
-    """Column, operator and value. What stands in brackets belongs to a path."""
-    depth = 0
+    """Column, operator and value. What stands in brackets belongs to a path, and in quotes to a name."""
+    depth, quoted = 0, False
     for index, character in enumerate(text):
-        if character in "[({":
+        if character == '"' and (quoted or index == 0):
+            quoted = not quoted
+        elif quoted:
+            continue
+        elif character in "[({":
             depth += 1
         elif character in "])}":
             depth -= 1

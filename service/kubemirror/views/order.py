@@ -29,7 +29,7 @@ def parse_sort(text: str, table: Table) -> list[SortKey]:
     for part in filter(None, (part.strip() for part in split(text))):
         name, descending = part.removeprefix("-"), part.startswith("-")
         named, _, order = name.rpartition(":")
-        if named and order.casefold() in ("asc", "desc"):
+        if named and order.casefold() in ("asc", "desc"):  # as others write it
             name, descending = named, order.casefold() == "desc"
         keys.append(SortKey(table.column(name.strip()), descending))
     if len(keys) > MOST_KEYS:

@@ -200,7 +200,9 @@ class Table:
         return [column for column in self.printed if wide or column.priority == 0]
 
     def column(self, text: str) -> TableColumn:
-        """The column of that name, whatever its case. Raises ColumnError."""
+        """The column of that name, whatever its case; in quotes where it has marks in it. Raises ColumnError."""
+        if len(text) > 2 and text[0] == text[-1] == '"':
+            text = text[1:-1]
         folded = text.casefold()
         known = self.known
         for column in known:
@@ -217,10 +219,8 @@ class Table:
         raise ColumnError(f'there is no column "{text}"', text, [column.name for column in known])
 
     def _titled(self, text: str) -> TableColumn:
-        if text.startswith('"') and text.endswith('"') and len(text) > 2:
-            return self.column(text[1:-1])
         title, equals, rest = text.partition("=")
-        if not equals or title.startswith((".", "{", "[", "$")):
+        if not equals or title.startswith((".", "{", "[", "$", '"')):
             return self.column(text)
         if not title.strip():
             raise ColumnError(f'"{text}" has no title: write Title={rest}')
