@@ -59,7 +59,7 @@ docs: $(READY)  ## Write what docs/ repeats from the code
 	@$(BIN)/python tools/settings_table.py
 
 screenshots: $(READY) tools  ## Take the pictures in docs/screenshots anew, of the demo cluster
-	@$(BIN)/python tools/screenshots.py
+	@$(BIN)/python tools/screenshots.py $(ARGS)
 
 tools: $(READY) $(SEEN)  ## Fetch or build what tests run and pip has not: promtool, wrk, nginx, Chromium, a control plane
 	@tools/unpack.sh $(CACHE) promtool "tests need it to judge /metrics" prometheus

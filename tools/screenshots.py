@@ -1,6 +1,7 @@
 """Takes the pictures in docs/screenshots: every kind of page, light, dark and 320 px wide: ``make screenshots``.
 
 The demo cluster is shown, some time after its start, so that something has happened. Needs what `make tools` fetches.
+``make screenshots ARGS="overview portal"`` takes those alone.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "service")]
 
 from tests.browser.chromium import FLAGS, LIVE, until  # noqa: E402
-from tests.browser.every_page import FAILED, PAGES  # noqa: E402
+from tests.browser.every_page import FAILING, PAGES  # noqa: E402
 from tests.browser.portal import serving as serving_portal  # noqa: E402
 from tests.conftest import tool  # noqa: E402
 from tests.serve.process import serving  # noqa: E402
@@ -31,14 +32,15 @@ WIDE, NARROW = 1280, 320
 MOST_HIGH = {WIDE: 1200, NARROW: 1000}
 # Good enough to read every letter; all of them together are to be below 2 MB.
 QUALITY = 62
-# By then the demo's script has rolled out, scaled, and had a rollout fail, as a rule; without one it goes on.
-SETTLED_SECONDS, FAILED_SECONDS = 45, 150
+# By then the demo's script has rolled out and scaled; a rollout fails sooner or later.
+SETTLED_SECONDS, FAILING_SECONDS = 45, 180
 
 
-async def main() -> None:
+async def main(names: list[str]) -> None:
     FOLDER.mkdir(exist_ok=True)
-    for old in FOLDER.glob("*.webp"):
+    for old in [] if names else FOLDER.glob("*.webp"):
         old.unlink()
+    names = names or [*PAGES, "portal"]
     with tempfile.TemporaryDirectory() as folder:
         async with serving_portal() as portal, async_playwright() as playwright:
             flags = [f"--allow-origin={portal.origin}", "--frame-ancestors=self", f"--frame-ancestors={portal.origin}"]
@@ -48,27 +50,29 @@ async def main() -> None:
                 chromium = tool("chromium-headless-shell")
                 browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
                 await asyncio.sleep(SETTLED_SECONDS)
-                pages = {**PAGES, "deployment-failed": await failed(process.url)}
-                for name, path in pages.items():
-                    await pictures(browser, process.url + path, name)
-                await pictures(browser, portal.origin, "portal", hosted=process.url)
+                for name in sorted(names, key="deployment-failing".__ne__):  # that one first: it will be repaired
+                    if name == "portal":
+                        await pictures(browser, portal.origin, name, hosted=process.url)
+                    else:
+                        path = await failing(process.url) if name == "deployment-failing" else PAGES[name]
+                        await pictures(browser, process.url + path, name)
                 await browser.close()
     (FOLDER / "README.md").write_text(index())
     told = sum(path.stat().st_size for path in FOLDER.glob("*.webp"))
     print(f"{len(list(FOLDER.glob('*.webp')))} pictures, {told / 1000:,.0f} kB")
 
 
-async def failed(url: str) -> str:
+async def failing(url: str) -> str:
     """The page of a Deployment that fails, as soon as there is one."""
-    deadline = time.monotonic() + FAILED_SECONDS
-    query = {"output": "json", "as": "row", "columns": "Health,Name", "filter": "Health~Failed"}
+    deadline = time.monotonic() + FAILING_SECONDS
+    query = {"output": "json", "as": "row", "columns": "Health,Name"}
     async with httpx.AsyncClient(base_url=url) as client:
         while time.monotonic() < deadline:
             rows = (await client.get("/resources/deployments", params=query)).json()["rows"]
-            if rows:
-                return f"/resources/deployments/{rows[0]['metadata']['namespace']}/{rows[0]['metadata']['name']}"
+            for found in (row["metadata"] for row in rows if row["tones"][0] == "bad"):
+                return f"/resources/deployments/{found['namespace']}/{found['name']}"
             await asyncio.sleep(0.5)
-    return FAILED
+    return FAILING
 
 
 def index() -> str:
@@ -125,4 +129,4 @@ async def picture(page: Page, width: int) -> bytes:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(sys.argv[1:]))

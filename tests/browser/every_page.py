@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 # Which one fails, and when, is up to the demo's life; this one is there always.
-FAILED = "/resources/deployments/platform/gateway"
+FAILING = "/resources/deployments/platform/gateway"
 PAGES = {
     "overview": "/",
     "deployments": "/resources/deployments",
     "deployments-wide": "/resources/deployments?wide=true&sort=-Ready&namespace=shop",
     "deployment": "/resources/deployments/shop/web",
-    "deployment-failed": FAILED,
+    "deployment-failing": FAILING,
     "pods": "/resources/pods?namespace=shop",
     "crds": "/resources/crds",
     "crd": "/resources/crds/previewenvironments.platform9.com",

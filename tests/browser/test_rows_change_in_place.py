@@ -12,10 +12,12 @@ from tests.reader.wire import Wire
 from tests.serve.world import Store
 
 COUNT = "document.querySelector('#count').innerText"
-# What is drawn, with its classes and attributes; but for what the server's rows are placed by.
+GONE = "document.querySelector('[data-uid=uid-blue-api]') === null"
+# What is drawn, with its classes and attributes; but for what the server's rows are placed by, and for ages.
 BODY = (
     "document.querySelector('#objects tbody').innerHTML"
-    ".replace(/\\s*(<\\/?t[rdh])/g, '$1').replace(/ data-order=[^ ]*\\]\"/g, '').trim()"
+    ".replace(/\\s*(<\\/?t[rdh])/g, '$1').replace(/ data-order=[^ ]*\\]\"/g, '')"
+    ".replace(/(data-since=[^>]*>)[^<]*/g, '$1').trim()"
 )
 
 
@@ -34,7 +36,7 @@ async def test_rows_come_change_and_go_where_they_belong_and_are_counted(
     store.apply(102, "middle", "blue", cells=["middle", "1/1", "3d", "team/web:1.1"])
     store.apply(103, "first", "amber", cells=["first", "1/1", "3d", "team/web:1.1"])
     store.delete(104, "api", "blue")
-    await until(page, f"{COUNT} == '3' && {ready('web', '2/3')}")
+    await until(page, f"{COUNT} == '3' && {ready('web', '2/3')} && {GONE}")
 
     assert await page.evaluate(ROWS) == [
         ["amber", "first", "1/1"],
@@ -64,7 +66,7 @@ async def test_what_is_drawn_here_is_what_the_server_draws(page: Page, wire: Wir
     )  # fmt: skip
     store.apply(103, "evil", "blue", cells=["evil", "0/2", "3d", "w"], annotations={"home": "javascript:alert(1)"})
     store.delete(104, "api", "blue")
-    await until(page, f"{COUNT} == '3' && {TABLE}.length == 3")
+    await until(page, f"{COUNT} == '3' && {TABLE}.length == 3 && {GONE}")
     drawn = await page.evaluate(BODY)
     await page.reload()
     await until(page, LIVE)

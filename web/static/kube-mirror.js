@@ -30,7 +30,7 @@ style.replaceSync(`
   :focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; }
   [data-tone=warn] { color: light-dark(#7a4d00, #ffcf7d); font-weight: 600; } [data-tone=bad] { color: light-dark(#a11722, #ff9ca2); font-weight: 600; }
   .tag { border: 1px solid var(--line); border-radius: 4px; padding: 0 .35em; font-size: .92em; } .bar { vertical-align: middle; margin-left: .25em; } .bar-all { fill: var(--line); }
-  .bar-full, .dot-good { fill: light-dark(#136c3a, #7fdca4); } .bar-part, .dot-warn { fill: light-dark(#b26a00, #ffcf7d); } .dot { fill: var(--quiet); }
+  .dot { fill: var(--quiet); } .bar-full, .dot-good { fill: light-dark(#136c3a, #7fdca4); } .bar-part, .dot-warn { fill: light-dark(#b26a00, #ffcf7d); }
   .dot-bad { fill: light-dark(#a11722, #ff9ca2); } .dot-busy { fill: var(--accent); }
   .dim :is(td, tbody th, tbody a) { color: var(--quiet); } p { margin: .4em 0 0; } [hidden] { display: none; }
 `);
