@@ -701,7 +701,7 @@ DIFFERENT: dict[str, tuple[str, str, int]] = {
     "a path with control characters": ("GET", f"{DEPLOYMENTS}/a%00b", 400),
     "a malformed escape": ("GET", f"{DEPLOYMENTS}/a%zz", 400),
     "a method that nobody knows": ("FROB", f"{DEPLOYMENTS}/web", 400),
-    "two slashes at the start": ("GET", f"/{DEPLOYMENTS}", 400),
+    "two slashes at the start": ("GET", f"/{DEPLOYMENTS}", 404),
     "a write": ("POST", DEPLOYMENTS, 405),
     "a write to a custom object": ("PATCH", f"{WIDGETS}{A}/widgets/first", 405),
     "a custom write on no path of its own": ("PUT", f"{WIDGETS}{A}/widgets", 405),
