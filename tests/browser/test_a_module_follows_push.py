@@ -165,7 +165,7 @@ async def test_however_a_connection_is_closed_it_goes_on_with_the_cursor(page: P
     codes = [*close_codes(), 409]  # the last one is an ERROR that ends nothing
     scripts = [[str(100 + number), code] for number, code in enumerate(codes)]
     await imported(page, wire)
-    await page.evaluate(f"window.scripts = {json.dumps(scripts)}; Math.random = () => -0.49; {SCRIPTED}")
+    await page.evaluate(f"window.scripts = {json.dumps(scripts)}; Math.random = () => -0.49; {SCRIPTED} undefined")
     options = '{ events() {}, transport: "websocket" }'
     await page.evaluate(f"void (window.watching = watch('/watch?resource=deployments', {options}))")
     await until(page, "scripts.length === 0 && watching.cursor !== null")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from kubemirror.serve.turns import AT_A_TURN, Turns
+from kubemirror.serve.opening import AT_A_TURN, Turns
 
 
 async def test_so_many_open_in_one_turn_of_the_loop_in_the_order_in_which_they_came() -> None:

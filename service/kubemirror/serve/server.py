@@ -38,6 +38,8 @@ BACKLOG = 16_384
 # uvloop accepts one connection of a listening socket in one turn of the loop, and while thousands come a turn is long:
 # so many descriptors of it are so many connections a turn. Each costs a new connection 0.7 µs.
 ACCEPTED_AT_ONCE = 16
+# One of them for so many connections that there may be: where descriptors are few, none is spent on this.
+CONNECTIONS_PER_LISTENER = 64
 # Left of shutdown_seconds for uvicorn to close what is still open after the streams have ended.
 CLOSING_SECONDS = 3.0
 
@@ -118,7 +120,8 @@ class Server(uvicorn.Server):
         """Serve until a signal; returns when everything is closed."""
         stopping = asyncio.create_task(self._stop(), name="shutdown")
         try:
-            await self.serve(sockets=[self._listening, *(self._listening.dup() for _ in range(ACCEPTED_AT_ONCE - 1))])
+            listeners = max(1, min(ACCEPTED_AT_ONCE, HttpProtocol.limit // CONNECTIONS_PER_LISTENER))
+            await self.serve(sockets=[self._listening, *(self._listening.dup() for _ in range(listeners - 1))])
         finally:
             stopping.cancel()
 
@@ -132,6 +135,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """uvicorn's, but that a handshake has no more time than a head: it holds a descriptor too."""
         config, loop = self.config, asyncio.get_running_loop()
+        await self.on_tick(0)  # writes the Date that answers carry: some are given before the last listener stands
 
         def connected() -> asyncio.Protocol:
             made: asyncio.Protocol = config.http_protocol_class(  # type: ignore[call-arg]
