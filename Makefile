@@ -25,7 +25,7 @@ run: $(READY)  ## Serve the embedded demo cluster on 127.0.0.1:8080 (ARGS="--por
 	@exec $(BIN)/kubemirror serve --demo $(ARGS)
 
 test: lint tools  ## Everything: lint, then all tests (ARGS="-k words" selects)
-	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@$(BIN)/pytest --numprocesses $(WORKERS) $(ARGS)
 
 lint: $(READY)  ## Style, types and the rooms' import contracts
 	@$(BIN)/ruff check .

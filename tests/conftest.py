@@ -11,6 +11,8 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.programs import ProgramError
@@ -39,15 +41,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 # Folders whose tests share one world, made by the first of them: they stay together.
 WORLDS = {"beside", "browser", "chain", "days", "kubectl"}
 # Files that take long by themselves go first: what starts last decides when all is done.
-LONG = ("clients", "days", "ship/test_bench", "deploy/test_the_image", "beside", "kubectl")
+LONG = ("clients", "days", "ship/test_bench", "deploy/test_the_image", "beside", "kubectl", "word", "access")
 
 
-@pytest.hookimpl(tryfirst=True)
+class Worlds(LoadScopeScheduling):
+    """What one worker has to run: a file, or a whole folder with one world."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        folder = file.removeprefix("tests/").partition("/")[0]
+        return folder if folder in WORLDS else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Worlds:
+    """In place of any ``--dist``: xdist's own groups are told by node ids, which pytest 9 lets nobody change."""
+    config.option.loadscopereorder = False
+    return Worlds(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say what one worker has to run (`--dist loadgroup`): a file, or a whole folder with one world."""
-    for item in items:
-        file = item.path.relative_to(TESTS)
-        item.add_marker(pytest.mark.xdist_group(file.parts[0] if file.parts[0] in WORLDS else str(file)))
     items.sort(key=_turn)  # stable: what needs the same fixtures stays together
 
 
