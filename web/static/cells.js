@@ -6,14 +6,6 @@ const LONGEST = 300;
 const ODD = new RegExp(
   "[\\0-\\x08\\x0b-\\x1f\\x7f-\\x9f\\xad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180e\\u200b\\u200e\\u200f\\u2028-\\u202e" +
     "\\u2060-\\u206f\\u3164\\ufeff\\uffa0\\ufff9-\\ufffb\\ud800-\\udfff\\u{e0000}-\\u{e007f}]", "gu");
-const DOTS = {
-  bad: ["path", { d: "M5 0 10 5 5 10 0 5z" }],
-  warn: ["path", { d: "M5 0.5 10 9.5H0z" }],
-  busy: ["path", { d: "M5 .8a4.2 4.2 0 1 0 4.2 4.2H7.4A2.4 2.4 0 1 1 5 2.6z" }],
-  good: ["circle", { cx: 5, cy: 5, r: 4.2 }],
-};
-const FLAT = ["path", { d: "M1 4h8v2H1z" }];
-
 export function text(value) {
   if (value === null || value === undefined) return "";
   let shown = String(value);
@@ -28,11 +20,10 @@ export function text(value) {
 // namespace that it names, whatever the value.
 export function show(cell, { type, fixed }, value, tone, age) {
   const holder = fixed ? cell.firstElementChild : cell;
-  if (tone) cell.dataset.tone = tone;
-  else delete cell.dataset.tone;
-  for (const part of ["since", "before", "after"]) {
-    if (age?.[part] !== undefined) cell.dataset[part] = age[part];
-    else delete cell.dataset[part];
+  const told = { bar: age || fixed ? undefined : part(type, value), tone: tone || undefined, since: age?.since, before: age?.before, after: age?.after };
+  for (const [name, said] of Object.entries(told)) {
+    if (said !== undefined) cell.dataset[name] = said;
+    else delete cell.dataset[name];
   }
   const shown = text(age ? aged(age) : value);
   if (shown === shownIn(holder, type)) return false;
@@ -53,15 +44,12 @@ function content(type, value, tone) {
   if (typeof value !== "string") return [text(value)];
   if (type === "verdict") return [word(value, tone)];
   if (type === "versions") return value.split(", ").flatMap((each) => [tag(each), " "]).slice(0, -1);
-  const ratio = /^(\d{1,9})\/(\d{1,9})$/.exec(value);
-  if (ratio && Number(ratio[2])) return [`${value} `, bar(Number(ratio[1]), Number(ratio[2]))];
   return linked(value);
 }
 
 function word(value, tone) {
   const made = element("span", { class: `word word-${tone}`, title: text(value) });
-  const dot = drawn("svg", { class: `dot dot-${tone}`, viewBox: "0 0 10 10", width: 10, height: 10, "aria-hidden": true });
-  dot.append(drawn(...(DOTS[tone] ?? FLAT)));
+  const dot = element("span", { class: `dot dot-${tone}`, "aria-hidden": true });
   made.append(dot, ` ${text(value.split(":")[0])}`);
   return made;
 }
@@ -72,15 +60,12 @@ function tag(each) {
   return made;
 }
 
-function bar(ready, wanted) {
-  const size = { viewBox: "0 0 100 4", width: 56, height: 4, preserveAspectRatio: "none", "aria-hidden": true };
-  const made = drawn("svg", { class: "bar", ...size });
-  const part = Math.min(100, Math.floor((100 * ready) / wanted));
-  made.append(
-    drawn("path", { class: "bar-all", d: "M0 0h100v4H0z" }),
-    drawn("path", { class: ready >= wanted ? "bar-full" : "bar-part", d: `M0 0h${part}v4H0z` }),
-  );
-  return made;
+// How long its bar is, in twentieths (cells.html); none where it is no ratio.
+function part(type, value) {
+  const ratio = type === "verdict" || type === "versions" ? null : /^(\d{1,9})\/(\d{1,9})$/.exec(value);
+  const [ready, wanted] = ratio ? [Number(ratio[1]), Number(ratio[2])] : [0, 0];
+  if (!wanted) return undefined;
+  return ready >= wanted ? 20 : Math.min(19, Math.max(ready ? 1 : 0, Math.floor((20 * ready) / wanted)));
 }
 
 // Only what is an address of the web as a whole: never another scheme, nor a name before the host (serve/visible.py).
@@ -94,14 +79,7 @@ function linked(value) {
 }
 
 export function element(name, attributes = {}) {
-  return dressed(document.createElement(name), attributes);
-}
-
-function drawn(name, attributes) {
-  return dressed(document.createElementNS("http://www.w3.org/2000/svg", name), attributes);
-}
-
-function dressed(made, attributes) {
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  const made = document.createElement(name);
+  for (const [attribute, value] of Object.entries(attributes)) made.setAttribute(attribute, value);
   return made;
 }

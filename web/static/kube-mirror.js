@@ -18,6 +18,7 @@ const PARAMETERS = {
 const ROWS = 50;
 const AGES_MS = 1000;
 
+const BARS = Array.from({ length: 21 }, (_, part) => `[data-bar="${part}"] { --part: ${part / 20}; }`).join(" ");
 const style = new CSSStyleSheet();
 style.replaceSync(`
   :host { display: block; color-scheme: light dark; font: 14px/1.5 system-ui, sans-serif; color: var(--kube-mirror-text, light-dark(#16202c, #e6ebf1));
@@ -29,9 +30,17 @@ style.replaceSync(`
   thead th { font-size: .85em; color: var(--quiet); border: 0; } tbody th { font-weight: 550; } a { color: var(--accent); text-underline-offset: 2px; }
   :focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; }
   [data-tone=warn] { color: light-dark(#7a4d00, #ffcf7d); font-weight: 600; } [data-tone=bad] { color: light-dark(#a11722, #ff9ca2); font-weight: 600; }
-  .tag { border: 1px solid var(--line); border-radius: 4px; padding: 0 .35em; font-size: .92em; } .bar { vertical-align: middle; margin-left: .25em; } .bar-all { fill: var(--line); }
-  .dot { fill: var(--quiet); } .bar-full, .dot-good { fill: light-dark(#136c3a, #7fdca4); } .bar-part, .dot-warn { fill: light-dark(#b26a00, #ffcf7d); }
-  .dot-bad { fill: light-dark(#a11722, #ff9ca2); } .dot-busy { fill: var(--accent); }
+  .tag { border: 1px solid var(--line); border-radius: 4px; padding: 0 .35em; font-size: .92em; }
+  td[data-bar] { --bar: light-dark(#b26a00, #ffcf7d); padding-bottom: calc(.3em + 6px); background: linear-gradient(var(--bar) 0 0) no-repeat, linear-gradient(var(--line) 0 0) no-repeat;
+    background-origin: content-box; background-position: 0 calc(100% + 6px); background-size: calc(var(--part) * 56px) 4px, 56px 4px; }
+  ${BARS} [data-bar="20"][data-bar] { --bar: light-dark(#136c3a, #7fdca4); }
+  .dot { display: inline-block; width: 10px; height: 10px; background: currentColor; color: var(--quiet); }
+  .dot-good { color: light-dark(#136c3a, #7fdca4); border-radius: 50%; border: 1px solid transparent; background-clip: padding-box; box-sizing: border-box; }
+  .dot-bad { color: light-dark(#a11722, #ff9ca2); clip-path: polygon(50% 0, 100% 50%, 50% 100%, 0 50%); }
+  .dot-warn { color: light-dark(#b26a00, #ffcf7d); clip-path: polygon(50% 5%, 100% 95%, 0 95%); }
+  .dot-busy { color: var(--accent); border-radius: 50%; border: 2px solid; border-right-color: transparent; background: none; box-sizing: border-box; }
+  .dot-unknown, .dot-rest { background: linear-gradient(currentColor 0 0) center / 80% 2px no-repeat; }
+  .dot, [data-bar] { forced-color-adjust: none; print-color-adjust: exact; }
   .dim :is(td, tbody th, tbody a) { color: var(--quiet); } p { margin: .4em 0 0; } [hidden] { display: none; }
 `);
 

@@ -1,7 +1,7 @@
 // Keeps the columns of a table as wide as they are while its cells change: a browser would lay out all rows again for
 // each of them, since every cell has a say in the width of its column. What grows beyond it is given room soon.
 
-// Often enough for a reader, seldom enough for a page of 500 rows, where it takes some 20 ms.
+// Often enough for a reader.
 const GROWS_MS = 1000;
 
 export class Widths {
@@ -9,7 +9,7 @@ export class Widths {
     this.table = table;
     this.longest = [];  // characters, by column
     this.settled = false;
-    this.waiting = false;
+    this.waiting = new Map();  // by column: the cell that wants more room
     new ResizeObserver(() => this.free()).observe(table.parentElement);
   }
 
@@ -35,13 +35,23 @@ export class Widths {
     for (const head of this.table.tHead.rows[0].cells) head.style.width = "";
   }
 
-  // A cell of a column says something new.
+  // A cell of a column says something new. Its column alone grows: to lay out all of them anew takes long.
   said(index, cell) {
-    if (cell.textContent.length <= (this.longest[index] ?? 0) || this.waiting) return;
-    this.waiting = true;
-    setTimeout(() => {
-      this.waiting = false;
-      this.free();
-    }, GROWS_MS);
+    if (!this.settled || cell.textContent.length <= this.longest[index]) return;
+    this.longest[index] = cell.textContent.length;
+    if (!this.waiting.size) setTimeout(() => requestAnimationFrame(() => this.grow()), GROWS_MS);
+    this.waiting.set(index, cell);
+  }
+
+  grow() {
+    const wanted = [...this.waiting].map(([index, cell]) => [index, cell.scrollWidth - cell.clientWidth]);
+    this.waiting.clear();
+    if (!this.settled) return;
+    const heads = this.table.tHead.rows[0].cells;
+    for (const [index, more] of wanted) {
+      if (more <= 0) continue;
+      heads[index].style.width = `${parseFloat(heads[index].style.width) + more}px`;
+      this.table.style.width = `${parseFloat(this.table.style.width) + more}px`;
+    }
   }
 }
