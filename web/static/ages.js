@@ -39,11 +39,38 @@ export function aged({ since, before = "", after = "" }) {
   return `${before}${age(now() - since)}${after}`;
 }
 
-export function tick(root, changed = () => {}) {
-  for (const element of root.querySelectorAll("[data-since]")) {
+// Ages that go on at once: so many take some 10 ms to lay out. More go on one part after the other.
+const AT_ONCE = 125, PARTS = 4;
+
+export class Ages {
+  // before, changed: called with each element that is about to say something else, and does.
+  constructor(root, { before = () => {}, changed = () => {} } = {}) {
+    Object.assign(this, { root, before, changed, part: 0, timer: 0 });
+  }
+
+  // Each age goes on once in everyMs, but for a tab that is hidden.
+  start(everyMs) {
+    this.timer = setInterval(() => document.hidden || this.go(), everyMs / PARTS);
+  }
+
+  stop() {
+    clearInterval(this.timer);
+  }
+
+  go() {
+    this.part = (this.part + 1) % PARTS;
+    const all = this.root.querySelectorAll("[data-since]");
+    const size = Math.max(AT_ONCE, Math.ceil(all.length / PARTS));
+    const until = Math.min(all.length, (this.part + 1) * size);
+    for (let at = this.part * size; at < until; at += 1) this.tell(all[at]);
+  }
+
+  tell(element) {
     const text = aged(element.dataset);
-    if (element.textContent === text) continue;
-    element.textContent = text;
-    changed(element);
+    if (element.textContent === text) return;
+    this.before(element);
+    if (element.firstChild?.nodeType === Node.TEXT_NODE && !element.firstChild.nextSibling) element.firstChild.data = text;
+    else element.textContent = text;
+    this.changed(element);
   }
 }

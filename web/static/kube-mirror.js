@@ -4,7 +4,7 @@
 // that it came from, or that of the attribute `server`; a mirror of another origin must list the page's with
 // --allow-origin. Attributes: resource, selector, namespace, fields, q, filter, columns, sort, limit, heading,
 // theme (auto, light, dark), accent (#0a58ca), server. It tells `kube-mirror:state` and `kube-mirror:select`.
-import { tick } from "./ages.js";
+import { Ages } from "./ages.js";
 import { element, show } from "./cells.js";
 import { ordering, placed } from "./order.js";
 import { watch } from "./watch.js";
@@ -49,7 +49,7 @@ export class KubeMirror extends HTMLElement {
 
   #parts = null;
   #watching = null;
-  #ticking = 0;
+  #ages = null;
   #held = new Map();  // by uid: the object of the last event, and its keys
   #rows = new Map();  // by uid: the row that shows it
   #columns = [];
@@ -58,12 +58,13 @@ export class KubeMirror extends HTMLElement {
 
   connectedCallback() {
     this.#parts ??= this.#made();
-    this.#ticking = setInterval(() => document.hidden || tick(this.shadowRoot), AGES_MS);
+    this.#ages ??= new Ages(this.shadowRoot);
+    this.#ages.start(AGES_MS);
     this.#begin();
   }
 
   disconnectedCallback() {
-    clearInterval(this.#ticking);
+    this.#ages.stop();
     this.#watching?.stop();
     this.#watching = null;
   }

@@ -1,7 +1,7 @@
 // Keeps a page true. A list is told by push what its rows are, and changes them in place (rows.js); of any other page
 // a watch tells that something changed, the page is asked for again, and what differs is put in its place (morph.js).
 // A hidden tab asks for nothing. Without scripts a page is as of its loading.
-import { heard, tick } from "./ages.js";
+import { Ages, heard } from "./ages.js";
 import { morph } from "./morph.js";
 import { Rows } from "./rows.js";
 import { watch } from "./watch.js";
@@ -188,7 +188,8 @@ function announce() {
 
 if (subject) {
   document.addEventListener("visibilitychange", () => soon());
-  setInterval(() => document.hidden || tick(document, (element) => rows?.grew(element)), AGES_MS);
+  const ages = { before: (element) => rows?.growing(element), changed: (element) => rows?.grew(element) };
+  new Ages(document, ages).start(AGES_MS);
   setInterval(() => {
     if (!rows && (!watching || connected)) soon();
     if (rows && subject.classList.contains("stale")) soon();

@@ -162,7 +162,11 @@ export class Rows {
     });
   }
 
-  // An age that went on by itself.
+  // An age goes on by itself.
+  growing(element) {
+    if (this.table.contains(element)) this.widths.hold();
+  }
+
   grew(cell) {
     if (cell.cellIndex !== undefined && this.table.contains(cell)) this.widths.said(cell.cellIndex, cell);
   }
