@@ -9,6 +9,7 @@ for being popular. No address has more than its share. Pins uvicorn's minor vers
 from __future__ import annotations
 
 import asyncio
+import re
 import resource
 from collections import Counter
 from functools import partial
@@ -44,6 +45,8 @@ TARGET_BYTES = 32 * 1024
 # Reviews are the only bodies that are read.
 BODY_BYTES = 1024 * 1024
 BODY_SECONDS = 30.0
+# A target with a host in it, as proxies are sent them (RFC 9112, 3.2.2): host, and path with query.
+_ABSOLUTE = re.compile(rb"https?://([^/?#@\s]+)((?:[/?][^#]*)?)", re.IGNORECASE)
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -299,6 +302,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_came()
         if self._served:
             return
+        if not self.url.startswith(b"/") and not self._take_host():
+            self._refuse(refusals.odd_target())
+            return
         if self._crowded and self.url.partition(b"?")[0].decode("latin-1") not in health.PATHS:
             self._refuse(refusals.too_many())
             return
@@ -313,6 +319,20 @@ class HttpProtocol(HttpToolsProtocol):
             if cycle is not None and cycle.scope is self.scope:  # no cycle is made of a request to upgrade
                 extensions: dict[str, Any] = self.scope["extensions"]
                 extensions["kubemirror.outlet"] = partial(Outlet.of, cycle)
+
+    def _take_host(self) -> bool:
+        """A target may name the host itself, and Host is not looked at then; from here on it is as any other.
+
+        False for a target that names neither a path nor a host. What is odd about Host itself is said later.
+        """
+        found = _ABSOLUTE.fullmatch(self.url)
+        if found is None:
+            return False
+        host, target = found.groups()
+        self.url = target if target.startswith(b"/") else b"/" + target
+        if sum(name == b"host" for name, _ in self.headers) == 1:
+            self.headers[:] = [(name, host if name == b"host" else value) for name, value in self.headers]
+        return True
 
     def on_message_complete(self) -> None:
         self._between = True
