@@ -9,7 +9,13 @@ from tests.attacks.wire import asked, connected, upgraded
 from tests.serve.live import Live, running
 
 EVIL = "https://evil.example"
-SOCKETS = ("/watch?resource=deployments", "/apis/apps/v1/deployments?watch=true", "/apis/apps/v1/watch/deployments")
+SOCKETS = (
+    "/watch?resource=deployments",
+    "/w%61tch?resource=deployments",
+    "/apis/apps/v1/deployments?watch=true",
+    "/apis/apps/v1/deployments?%77atch=1",
+    "/apis/apps/v1/watch/deployments",
+)
 DEPLOYMENTS = "/apis/apps/v1/deployments"
 STREAMS = (
     "/watch?resource=deployments",
@@ -61,6 +67,7 @@ async def test_another_port_of_this_machine_is_another_site(live: Live, port: st
 async def test_a_foreign_page_opens_no_stream(live: Live, target: str, headers: dict[str, str]) -> None:
     """It could not read it, but it would hold a seat for each visitor."""
     assert (await asked(live, target, **headers)).code == 403
+    assert (await asked(live, target, method="HEAD", **headers)).code == 403
 
 
 @pytest.mark.parametrize("target", STREAMS)
