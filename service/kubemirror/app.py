@@ -116,13 +116,13 @@ async def run(settings: Settings) -> None:
         stack.push_async_callback(connection.close)
         catalog = Catalog()
         mirror = Mirror(connection, settings, catalog, time.monotonic)
-        upstream = ApiServer(connection, mirror)
+        upstream = ApiServer(connection, mirror, reviews=settings.max_reviews)
         stack.push_async_callback(upstream.close)
         reviews = upstream
         if settings.review_server is not None:
             reviewing = await Connection.open(kubeconfig=settings.review_server, context=None)
             stack.push_async_callback(reviewing.close)
-            reviews = ApiServer(reviewing, mirror)
+            reviews = ApiServer(reviewing, mirror, reviews=settings.max_reviews)
             stack.push_async_callback(reviews.close)
         parts["mirror"] = mirror.run
         tasks = {name: asyncio.create_task(part(), name=name) for name, part in parts.items()}

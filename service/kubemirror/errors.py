@@ -14,6 +14,7 @@
     │   └── TooLargeResourceVersionError   the asked resourceVersion did not arrive in time (504)
     ├── UnauthenticatedError   credentials were given and do not hold (401)
     ├── ImpersonationError     nobody can be acted as in this way, or here (403)
+    ├── TooManyReviewsError    somebody causes more questions about access than their share (429)
     └── UpstreamUnavailableError   the API server could not be asked for what only it can tell
         └── ReviewRefusedError     it refuses us (or a caller's own token) the right to ask about access
 
@@ -96,6 +97,10 @@ class UnauthenticatedError(KubemirrorError):
 
 class ImpersonationError(KubemirrorError):
     """Impersonate-* fields that are not honoured."""
+
+
+class TooManyReviewsError(KubemirrorError):
+    """Somebody causes more new questions about access than their share; the message names the remedy."""
 
 
 class UpstreamUnavailableError(KubemirrorError):

@@ -16,6 +16,9 @@ import structlog
 
 # Lines that wait for a slow pipe; beyond it new ones are dropped. About 2 MB.
 _QUEUE_LINES = 10_000
+# What loops say of each write to a connection that ends, of which they tell nobody that it does: up to 30 s long, for
+# each event of a stream, and without a word of whose it is.
+_OF_NO_USE = frozenset({"SSL connection is closed", "socket.send() raised exception."})
 
 
 class _Dropping(QueueHandler):
@@ -67,6 +70,7 @@ class Logging:
         lines: queue.Queue[logging.LogRecord] = queue.Queue(_QUEUE_LINES)
         self._handler = _Dropping(lines)
         self._handler.setFormatter(formatter)
+        self._handler.addFilter(_is_of_use)
         self._listener = QueueListener(lines, logging.StreamHandler(stream))
         root = logging.getLogger()
         root.handlers = [self._handler]
@@ -102,6 +106,10 @@ class Lines:
         """Write what is queued."""
         self._listener.stop()
         self._writer.close()
+
+
+def _is_of_use(record: logging.LogRecord) -> bool:
+    return record.name != "asyncio" or record.msg not in _OF_NO_USE
 
 
 def _plain_traceback(stream: TextIO, exc_info: Any) -> None:

@@ -252,6 +252,29 @@ class Settings(BaseSettings):
         description="Requests of one address, or of one user, that are being answered at the same time, streams apart;"
         " beyond it 429: only those that wait for something newer take longer than a millisecond.",
     )
+    max_reviews: int = Field(
+        32,
+        ge=1,
+        description="Access reviews under way at the API server at most, the others wait: its priority and fairness"
+        " gives an ordinary client a few dozen seats.",
+    )
+    review_burst: int = Field(
+        1_000,
+        ge=201,
+        description="New access reviews that one user, or one address of anonymous callers, may cause at once: five"
+        " views of who may see some of 200 namespaces; beyond it 429. What is kept for seconds costs none.",
+    )
+    review_rate: float = Field(
+        50.0,
+        gt=0,
+        description="And so many a second after that: such a view costs 40 while it is asked for again and again.",
+    )
+    max_token_failures: int = Field(
+        20,
+        ge=1,
+        description="delegated: bearer tokens from one address (an IPv6 /64) that may turn out not to hold, and a"
+        " quarter more each second; beyond it 429 for those that were not seen to hold lately.",
+    )
     max_subscriptions: int = Field(
         100, ge=1, description="Subscriptions on one WebSocket at most: a page shows a dozen things."
     )

@@ -5,12 +5,39 @@ from __future__ import annotations
 import pytest
 
 from tests.attacks.conftest import a_world
-from tests.attacks.wire import asked, upgraded
+from tests.attacks.wire import asked, connected, upgraded
 from tests.serve.live import Live, running
 
 EVIL = "https://evil.example"
-SOCKETS = ("/watch?resource=deployments", "/apis/apps/v1/deployments?watch=true", "/apis/apps/v1/watch/deployments")
-STREAMS = ("/watch?resource=deployments", "/apis/apps/v1/deployments?watch=true")
+SOCKETS = (
+    "/watch?resource=deployments",
+    "/w%61tch?resource=deployments",
+    "/apis/apps/v1/deployments?watch=true",
+    "/apis/apps/v1/deployments?%77atch=1",
+    "/apis/apps/v1/watch/deployments",
+)
+DEPLOYMENTS = "/apis/apps/v1/deployments"
+STREAMS = (
+    "/watch?resource=deployments",
+    "/w%61tch?resource=deployments",
+    "/%77%61%74%63%68?resource=deployments",
+    f"{DEPLOYMENTS}?watch=true",
+    f"{DEPLOYMENTS}?%77atch=1",
+    f"{DEPLOYMENTS}?watc%68=true",
+    f"{DEPLOYMENTS}?watch",
+    f"{DEPLOYMENTS}?x=1&watch",
+    f"{DEPLOYMENTS}?watch=%31",
+    f"{DEPLOYMENTS}?watch=nonsense",
+    f"{DEPLOYMENTS}?watch=1&watch=0",
+    "/apis/apps/v1/namespaces/shop/deployments?%77atch",
+    "/%61pis/apps/v1/deployments?%77atch",
+    "/apis/apps/v1/watch/deployments",
+    "/apis/apps/v1/w%61tch/deployments",
+    "/apis/apps/v1/watch/namespaces/shop/deployments/web",
+    "/apis/apps/v1/%77atch/namespaces/shop/deployments",
+    "/api/v1/watch/nodes",
+    "/api/v1/nodes?w%61tch",
+)
 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -40,6 +67,38 @@ async def test_another_port_of_this_machine_is_another_site(live: Live, port: st
 async def test_a_foreign_page_opens_no_stream(live: Live, target: str, headers: dict[str, str]) -> None:
     """It could not read it, but it would hold a seat for each visitor."""
     assert (await asked(live, target, **headers)).code == 403
+    assert (await asked(live, target, method="HEAD", **headers)).code == 403
+
+
+@pytest.mark.parametrize("target", STREAMS)
+async def test_a_stream_is_one_however_it_is_spelled(target: str) -> None:
+    """What opens it and what counts it read the same."""
+    async with running(a_world(max_streams=1)) as live, connected(live) as wire:
+        wire.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        first = await wire.answer()
+        assert (first.code, first.headers["transfer-encoding"]) == (200, "chunked")
+        assert live.app.serving.traffic.open_streams.total() == 1
+        assert [(await asked(live, each)).code for each in STREAMS] == [429] * len(STREAMS)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        f"{DEPLOYMENTS}?watch=0",
+        f"{DEPLOYMENTS}?watch=false",
+        f"{DEPLOYMENTS}?watch=0&watch=1",
+        f"{DEPLOYMENTS}?labelSelector=watch%3Dtrue",
+        f"{DEPLOYMENTS}?xwatch=1",
+        f"{DEPLOYMENTS}?watch;x=1",
+        "/apis/apps/v1/namespaces/watch/deployments",
+        "/apis/apps/v1/namespaces/shop/deployments/web?watch=1",
+    ],
+)
+async def test_what_is_no_stream_needs_no_seat(target: str) -> None:
+    async with running(a_world(max_streams=1)) as live, connected(live) as wire:
+        wire.write(b"GET /watch?resource=deployments HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await wire.answer()
+        assert (await asked(live, target, Origin=EVIL)).code == 200
 
 
 @pytest.mark.parametrize(

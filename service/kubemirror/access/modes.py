@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubemirror.access import listed
+from kubemirror.access.allowance import Allowance
 from kubemirror.access.authorizer import AllowAll, Authenticator, Authorizer, NobodyInParticular
 from kubemirror.access.delegated import Delegated
 from kubemirror.access.front_proxy import FrontProxy
@@ -21,6 +22,7 @@ from kubemirror.access.listed import Listed
 from kubemirror.access.reviewed import Reviewed
 from kubemirror.access.reviewer import Reviewer
 from kubemirror.access.session import Sessions, secret_of
+from kubemirror.access.strangers import Strangers
 from kubemirror.access.tokens import Tokens
 from kubemirror.errors import ConfigError
 from kubemirror.settings import Access, Settings
@@ -96,8 +98,10 @@ def mode_of(settings: Settings, reviews: Reviews, catalog: Catalog, *, wall: Cal
 def _delegated(settings: Settings, reviews: Reviews, wall: Callable[[], float]) -> Mode:
     seconds = {"recheck_seconds": settings.recheck_seconds, "outage_seconds": settings.outage_seconds}
     reviewer = Reviewer(reviews, settings.token_audience)
-    tokens = Tokens(reviewer, wall=wall, **seconds)
-    authorizer = Reviewed(reviewer, **seconds)
+    # One address has never more than half of what is asked at a time.
+    strangers = Strangers(at_once=max(1, settings.max_reviews // 2), failures=settings.max_token_failures)
+    tokens = Tokens(reviewer, strangers, wall=wall, **seconds)
+    authorizer = Reviewed(reviewer, _allowance(settings), **seconds)
     sessions = Sessions(secret_of(settings.session_key_file, "--session-key-file"), wall=wall)
     return Mode(
         Access.DELEGATED,
@@ -116,7 +120,12 @@ def _proxy(settings: Settings, reviews: Reviews) -> Mode:
     if settings.proxy_secret_file is not None:
         secret = secret_of(settings.proxy_secret_file, "--proxy-secret-file")
     reviewer = Reviewer(reviews, tokens=False)
-    authorizer = Reviewed(reviewer, recheck_seconds=settings.recheck_seconds, outage_seconds=settings.outage_seconds)
+    authorizer = Reviewed(
+        reviewer,
+        _allowance(settings),
+        recheck_seconds=settings.recheck_seconds,
+        outage_seconds=settings.outage_seconds,
+    )
     return Mode(
         Access.PROXY,
         "a front proxy says who asks, and the API server what that user may see",
@@ -125,3 +134,7 @@ def _proxy(settings: Settings, reviews: Reviews) -> Mode:
         run=reviewer.run,
         closing=(authorizer.close,),
     )
+
+
+def _allowance(settings: Settings) -> Allowance:
+    return Allowance(burst=settings.review_burst, per_second=settings.review_rate)

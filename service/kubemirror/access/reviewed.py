@@ -2,6 +2,7 @@
 
 What belongs to nobody needs no review: health, the looks of a page, signing in. Everything else is the API server's to
 decide. What cannot be asked is not answered (UpstreamUnavailableError, 503): fail closed, and say that it passes.
+Each caller has an allowance of new questions (TooManyReviewsError, 429); those of open streams are bounded by turns.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from kubemirror.access.allowance import Allowance, owner_of
 from kubemirror.access.authorizer import (
     ANONYMOUS,
     REVIEWS_A_REQUEST,
@@ -26,6 +28,7 @@ from kubemirror.access.authorizer import (
 from kubemirror.access.kept import Kept
 from kubemirror.access.reviewer import Reviewer
 from kubemirror.access.turns import Turns
+from kubemirror.errors import TooManyReviewsError
 
 # Tuples in ten seconds, some 700 bytes each.
 DECISIONS = 16_384
@@ -47,8 +50,11 @@ def open_to_all(path: str) -> bool:
 class Reviewed:
     """See the module."""
 
-    def __init__(self, reviewer: Reviewer, *, recheck_seconds: float, outage_seconds: float) -> None:
+    def __init__(
+        self, reviewer: Reviewer, allowance: Allowance, *, recheck_seconds: float, outage_seconds: float
+    ) -> None:
         self._reviewer = reviewer
+        self._allowance = allowance
         self._kept = Kept[_Decided]("access review", DECISIONS, lambda decision: decision.until)
         self._turns = Turns[Decision]("access review again", seconds=recheck_seconds, outage_seconds=outage_seconds)
 
@@ -60,7 +66,7 @@ class Reviewed:
         partial: Candidates | None = None,
         held: Decision | None = None,
     ) -> Decision:
-        """As Authorizer.authorize. Raises UpstreamUnavailableError."""
+        """As Authorizer.authorize. Raises UpstreamUnavailableError, TooManyReviewsError."""
         if isinstance(attributes, PathAttributes):
             # The overview shows what its reader may list; a right to the page itself is in no role that people have.
             if open_to_all(attributes.path) or (attributes.path == "/" and caller.user != ANONYMOUS.user):
@@ -81,7 +87,16 @@ class Reviewed:
 
     async def _decide(self, caller: Caller, attributes: ResourceAttributes | PathAttributes) -> _Decided:
         key = (caller.identity, attributes)
-        return await self._kept.get(key, lambda: self._reviewer.may(caller, attributes))
+        return await self._kept.get(key, lambda: self._first(caller, attributes))
+
+    async def _first(self, caller: Caller, attributes: ResourceAttributes | PathAttributes) -> _Decided:
+        owner = owner_of(caller)
+        if not self._allowance.take(owner):
+            raise TooManyReviewsError(
+                f"{owner or 'your address'} causes more access reviews than --review-burst and --review-rate allow:"
+                " retry with the same selectors, for whose answers hold for seconds, or name one namespace"
+            )
+        return await self._reviewer.may(caller, attributes)
 
     async def _anew(self, caller: Caller, attributes: ResourceAttributes) -> _Decided:
         key = (caller.identity, attributes)

@@ -10,15 +10,18 @@ import asyncio
 import base64
 import binascii
 import hashlib
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
 
 import orjson
 
+from kubemirror.access.allowance import address
 from kubemirror.access.authorizer import Caller
 from kubemirror.access.kept import Kept
 from kubemirror.access.reviewer import ALLOWED_SECONDS, REFUSED_SECONDS, Reviewer
+from kubemirror.access.strangers import Strangers
 from kubemirror.access.turns import Turns
 from kubemirror.errors import UnauthenticatedError
 
@@ -42,23 +45,34 @@ class Tokens:
     """The callers behind tokens. wall: seconds since 1970."""
 
     def __init__(
-        self, reviewer: Reviewer, *, wall: Callable[[], float], recheck_seconds: float, outage_seconds: float
+        self,
+        reviewer: Reviewer,
+        strangers: Strangers,
+        *,
+        wall: Callable[[], float],
+        recheck_seconds: float,
+        outage_seconds: float,
     ) -> None:
         self._reviewer = reviewer
+        self._strangers = strangers
+        self._held: OrderedDict[bytes, None] = OrderedDict()  # keys of tokens that held when last asked about
         self._wall = wall
         self._kept = Kept[_Known]("token review", TOKENS, lambda known: known.until)
         self._turns = Turns[_Known]("token review again", seconds=recheck_seconds, outage_seconds=outage_seconds)
 
     async def caller(self, token: str) -> Caller:
-        """Who it is. Raises UnauthenticatedError; UpstreamUnavailableError where that cannot be asked."""
+        """Who it is. Raises UnauthenticatedError; UpstreamUnavailableError where that cannot be asked.
+
+        TooManyReviewsError, where too many tokens from where it comes from did not hold.
+        """
         key = self._key(token)
-        return self._from(await self._kept.get(key, lambda: self._ask(token)), token)
+        return self._from(await self._kept.get(key, lambda: self._first(key, token)), token)
 
     async def again(self, token: str, caller: Caller) -> Caller:
         """As ``caller``, for an open stream: this turn's answer."""
         key = self._key(token)
         held = _Known(caller, inf)
-        turn = await self._turns.ask(key, lambda: self._kept.anew(key, lambda: self._ask(token)), held)
+        turn = await self._turns.ask(key, lambda: self._kept.anew(key, lambda: self._ask(key, token)), held)
         again = self._from(turn.answer, token)
         return replace(again, until=min(turn.until, self._end_of(token)))
 
@@ -73,12 +87,24 @@ class Tokens:
             raise UnauthenticatedError("the bearer token has expired")
         return hashlib.sha256(token.encode()).digest() + (b"own" if self._reviewer.own else b"self")
 
-    async def _ask(self, token: str) -> _Known:
+    async def _first(self, key: bytes, token: str) -> _Known:
+        if key in self._held:
+            return await self._ask(key, token)
+        return await self._strangers.ask(
+            address(), lambda: self._ask(key, token), held=lambda known: known.caller is not None
+        )
+
+    async def _ask(self, key: bytes, token: str) -> _Known:
         now = asyncio.get_running_loop().time()
         try:
             caller = await self._reviewer.who(token)
         except UnauthenticatedError as error:
+            self._held.pop(key, None)
             return _Known(None, now + REFUSED_SECONDS, str(error))
+        self._held[key] = None
+        self._held.move_to_end(key)
+        while len(self._held) > TOKENS:
+            self._held.popitem(last=False)
         return _Known(caller, min(now + ALLOWED_SECONDS, self._end_of(token)))
 
     def _from(self, known: _Known, token: str) -> Caller:

@@ -42,7 +42,7 @@ DOCUMENT_BYTES = 64 * 1024 * 1024
 DOCUMENT_REQUESTS = 4
 # The API server's own limit for a request is 60 s; a merged OpenAPI document takes it seconds.
 DOCUMENT_SECONDS = 30.0
-# At most so many reviews are asked for at a time; the others wait, within the same limit.
+# At most so many reviews are asked for at a time (--max-reviews); the others wait, within the same limit.
 REVIEW_REQUESTS = 32
 REVIEW_SECONDS = 10.0
 REVIEW_BYTES = 1024 * 1024
@@ -81,8 +81,15 @@ class _Answer:
 class ApiServer:
     """Implements state.upstream.Upstream over a Transport; refresh is passed to ``refresh``."""
 
-    def __init__(self, transport: Transport, refresh: Refresh, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """clock: seconds, monotonic."""
+    def __init__(
+        self,
+        transport: Transport,
+        refresh: Refresh,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        reviews: int = REVIEW_REQUESTS,
+    ) -> None:
+        """clock: seconds, monotonic. reviews: so many at a time."""
         self._transport = transport
         self._refresh = refresh
         self._clock = clock
@@ -90,7 +97,7 @@ class ApiServer:
         self._document_bytes = 0
         self._document_slots = asyncio.Semaphore(DOCUMENT_REQUESTS)
         self._fetching = Flights[Document]("fetch document", ended=_ended)
-        self._review_slots = asyncio.Semaphore(REVIEW_REQUESTS)
+        self._review_slots = asyncio.Semaphore(reviews)
         self._asking = Flights[int]("current resourceVersion", ended=_ended)
         self._looking = Flights[_Newest]("horizon", ended=_ended)
         self._summing = Flights[int]("digest", ended=_ended)

@@ -51,12 +51,14 @@ from kubemirror.serve.granted import within, without_identity
 from kubemirror.serve.guards import Guards
 from kubemirror.serve.kubernetes import websocket
 from kubemirror.serve.kubernetes.app import kubernetes_app
+from kubemirror.serve.kubernetes.watched import asks_to_watch
 from kubemirror.serve.page_policy import page_headers
 from kubemirror.serve.paths import without_embed
 from kubemirror.serve.problems import problem_of, unknown_path
 from kubemirror.serve.rendering import SECURITY, render_error, said_of, send_status
 from kubemirror.serve.sending import Headers, send_answer, send_body
 from kubemirror.serve.serving import Serving
+from kubemirror.serve.single import ambiguity
 from kubemirror.serve.status import StatusError, bad_request
 from kubemirror.serve.variant import visible
 from kubemirror.serve.zipped import zipping
@@ -93,12 +95,12 @@ class Application:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        client = client_of(scope, self._settings)  # decides whether a stream opens, and never what an answer says
-        site_ = _site_of(scope)
+        # These decide whether a request is answered, and never what an answer says.
+        client, site_, ambiguous = client_of(scope, self._settings), _site_of(scope), ambiguity(scope)
         if scope["method"] in ("GET", "HEAD"):
             scope = {**scope, "headers": visible(scope["headers"])}
         asked = asked_of(scope, self._settings)
-        asked.client, asked.site = client, site_
+        asked.client, asked.site, asked.ambiguous = client, site_, ambiguous
         scope = _rebased(scope, asked)
         noting = asking.set(_asking(asked, scope, "http"))
         keep = scope.get("extensions", {}).get("kubemirror.keep")  # the fast lane's, where there is one
@@ -144,7 +146,7 @@ class Application:
 
     async def _dispatch(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
         here = ours(asked)
-        stream = asked.path == watch.ROUTE if here else is_watch(asked)
+        stream = asked.path == watch.ROUTE if here else asks_to_watch(scope["raw_path"], scope["query_string"])
         try:
             self._guards.check(asked, scope["raw_path"], ours=here, stream=stream)
             if here and (allowed := preflight(asked, self._settings.allow_origin)) is not None:
@@ -164,12 +166,14 @@ class Application:
             await send_body(send, problem.code, headers, body)
             return
         with turn:
-            await self._answer(asked, scope, receive, send)
+            if here:
+                await self._answer(asked, scope, receive, send)
+            elif stream:
+                await self._kubernetes_stream(asked, scope, receive, send)
+            else:
+                await self._kubernetes(scope, receive, send)
 
     async def _answer(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
-        if not ours(asked):
-            await self._kubernetes_http(asked, scope, receive, send)
-            return
         if asked.method in ("GET", "HEAD"):
             answer = self.serving.answers.get(asked.variant, asyncio.get_running_loop().time())
             if answer is not None:
@@ -178,10 +182,8 @@ class Application:
                 return
         await self._site(scope, receive, send)
 
-    async def _kubernetes_http(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
-        if not is_watch(asked):
-            await self._kubernetes(scope, receive, send)
-            return
+    async def _kubernetes_stream(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
+        """A watch; one that turns out to be refused is counted for a moment."""
         try:
             seat = self.serving.seats.take(asked.client, _route_of(scope, asked), "kubernetes", asked.caller)
         except StatusError as error:
@@ -208,6 +210,7 @@ class Application:
 
         asked = asked_of(scope, self._settings)
         asked.client, asked.site = client_of(scope, self._settings), _site_of(scope)
+        asked.ambiguous = ambiguity(scope)
         scope = _rebased(scope, asked)
         noting = asking.set(_asking(asked, scope, "websocket"))
         try:
@@ -400,11 +403,6 @@ def _rebased(scope: Scope, asked: Asked) -> Scope:
 def ours(asked: Asked) -> bool:
     """Whether it is not the Kubernetes API that is asked."""
     return _first_segment(asked.path) not in _KUBERNETES
-
-
-def is_watch(asked: Asked) -> bool:
-    """Whether a Kubernetes request may become a stream; one that turns out to be none is counted for a moment."""
-    return "watch=" in asked.query or "/watch/" in asked.path
 
 
 def _first_segment(path: str) -> str:

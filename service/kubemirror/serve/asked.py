@@ -40,6 +40,7 @@ class Asked:
     peer: tuple[str, int] | None
     client: str = ""  # address for limits (see client_of)
     certificate: ClientCertificate | None = None  # verified, of the connection
+    ambiguous: str = ""  # what cannot be told from its head (single.py): it is refused then
     site: str = ""  # Sec-Fetch-Site: decides whether a stream opens, and never what an answer says
     embed: str = ""  # the embed token that it came with; ``query`` is without it
     caller: Caller = ANONYMOUS

@@ -1,7 +1,7 @@
 """What every request passes before anybody is asked who it is from and whether it may.
 
-Host: which name it was led here by. Query: no credentials. Path: one reading only. Origin: whose page made it, where it
-upgrades, opens a stream or is no plain read; of a plain read the browser shows a foreign page nothing (CORS).
+Head and path: one reading only. Host: which name it was led here by. Query: no credentials. Origin: whose page made it,
+where it upgrades, opens a stream or is no plain read; of a plain read the browser shows a foreign page nothing (CORS).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from kubemirror.serve import health
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.context import Context
 from kubemirror.serve.paths import check_path, check_query
-from kubemirror.serve.status import StatusError, forbidden
+from kubemirror.serve.status import StatusError, bad_request, forbidden
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -26,6 +26,8 @@ class Guards:
     def check(self, asked: Asked, raw_path: bytes, *, ours: bool, stream: bool) -> None:
         """Raise what turns the request away. ours: not a Kubernetes path. stream: an upgrade, a watch, or push."""
         try:
+            if asked.ambiguous:
+                raise bad_request(asked.ambiguous)
             self._check_host(asked)
             check_query(asked.query)
             if ours:

@@ -9,11 +9,10 @@ for being popular. No address has more than its share. Pins uvicorn's minor vers
 from __future__ import annotations
 
 import asyncio
+import re
 import resource
-import socket
 from collections import Counter
 from functools import partial
-from struct import unpack_from
 from time import perf_counter
 from typing import Any, ClassVar, cast
 
@@ -25,6 +24,7 @@ from kubemirror.access.client_certificate import ClientCertificate, certificate_
 from kubemirror.serve import access_log, health, refusals
 from kubemirror.serve.asked import counted_address
 from kubemirror.serve.fastlane import JOINED_BYTES, Entry, Lane
+from kubemirror.serve.sent import Sent, counted
 from kubemirror.serve.traffic import SHORT_SECONDS
 from kubemirror.serve.variant import connection_of
 from kubemirror.settings import Settings
@@ -45,10 +45,9 @@ TARGET_BYTES = 32 * 1024
 # Reviews are the only bodies that are read.
 BODY_BYTES = 1024 * 1024
 BODY_SECONDS = 30.0
+# A target with a host in it, as proxies are sent them (RFC 9112, 3.2.2): host, and path with query.
+_ABSOLUTE = re.compile(rb"https?://([^/?#@\s]+)((?:[/?][^#]*)?)", re.IGNORECASE)
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
-
-# Of tcpi_bytes_sent in struct tcp_info (linux/tcp.h), and after it of those sent again; since Linux 4.19.
-_BYTES_SENT = 200
 
 
 def connection_limit() -> int:
@@ -60,41 +59,6 @@ def connection_limit() -> int:
     if soft == resource.RLIM_INFINITY:
         return 1_000_000
     return max(soft - min(RESERVED_DESCRIPTORS, soft * 3 // 4), 4)
-
-
-class Sent:
-    """How many bytes a connection has taken, as the kernel counts: counting here would cost each event of each reader.
-
-    Called, it tells; of a connection that is over what it had taken by then. 0 where the kernel does not tell. Nothing
-    is asked of a connection that nobody asked about while it was open.
-    """
-
-    __slots__ = ("_socket", "_taken", "_transport")
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport: asyncio.Transport | None = transport
-        self._socket: socket.socket | None = None
-        self._taken = 0
-
-    def __call__(self) -> int:
-        if self._socket is None and self._transport is not None:
-            self._socket = self._transport.get_extra_info("socket")
-        if self._socket is not None and hasattr(socket, "TCP_INFO"):
-            try:
-                told = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_SENT + 16)
-            except OSError:  # not TCP, or closed meanwhile
-                return self._taken
-            if len(told) == _BYTES_SENT + 16:
-                sent, again = unpack_from("=QQ", told, _BYTES_SENT)
-                waiting = self._transport.get_write_buffer_size() if self._transport is not None else 0
-                self._taken = sent - again + waiting
-        return self._taken
-
-    def last(self) -> None:
-        """The connection is over: what it has taken is final."""
-        self._transport = None
-        self()
-        self._socket = None
 
 
 class Outlet:
@@ -156,6 +120,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._parsed = False  # the parser found the end of something in what came last
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        transport = counted(transport)
         super().connection_made(transport)
         self._sent = Sent(transport)
         assert self.scheme is not None  # noqa: S101 - the base class has just set it
@@ -178,13 +143,16 @@ class HttpProtocol(HttpToolsProtocol):
         self._await_head(PROBE_HEAD_SECONDS if self._crowded else HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._sent.last()
-        self._head_came()
-        self._body_came()
-        if self._counted:
-            self._counted = False
-            HttpProtocol.left(self._address)
-        super().connection_lost(exc)
+        """Nothing that fails here may keep a connection counted, or its streams from hearing that it is over."""
+        try:
+            if self._counted:
+                self._counted = False
+                HttpProtocol.left(self._address)
+            self._head_came()
+            self._body_came()
+            self._sent.last()
+        finally:
+            super().connection_lost(exc)
 
     @classmethod
     def left(cls, address: str) -> None:
@@ -334,6 +302,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_came()
         if self._served:
             return
+        if not self.url.startswith(b"/") and not self._take_host():
+            self._refuse(refusals.odd_target())
+            return
         if self._crowded and self.url.partition(b"?")[0].decode("latin-1") not in health.PATHS:
             self._refuse(refusals.too_many())
             return
@@ -348,6 +319,20 @@ class HttpProtocol(HttpToolsProtocol):
             if cycle is not None and cycle.scope is self.scope:  # no cycle is made of a request to upgrade
                 extensions: dict[str, Any] = self.scope["extensions"]
                 extensions["kubemirror.outlet"] = partial(Outlet.of, cycle)
+
+    def _take_host(self) -> bool:
+        """A target may name the host itself, and Host is not looked at then; from here on it is as any other.
+
+        False for a target that names neither a path nor a host. What is odd about Host itself is said later.
+        """
+        found = _ABSOLUTE.fullmatch(self.url)
+        if found is None:
+            return False
+        host, target = found.groups()
+        self.url = target if target.startswith(b"/") else b"/" + target
+        if sum(name == b"host" for name, _ in self.headers) == 1:
+            self.headers[:] = [(name, host if name == b"host" else value) for name, value in self.headers]
+        return True
 
     def on_message_complete(self) -> None:
         self._between = True
@@ -445,11 +430,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._sent: Sent | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        HttpProtocol.left(counted_address(self.client, self.settings))
+        """As of an HTTP connection: whatever fails, it is counted no more, and the application hears of it."""
         self.held = True
-        if self._sent is not None:
-            self._sent.last()
-        super().connection_lost(exc)
+        try:
+            HttpProtocol.left(counted_address(self.client, self.settings))
+            if self._sent is not None:
+                self._sent.last()
+        finally:
+            super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         self.held = True

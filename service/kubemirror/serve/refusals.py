@@ -52,5 +52,10 @@ def long_target(limit: int) -> bytes:
     return refusal(414, "RequestURITooLong", f"the request's target is beyond {limit} bytes: use fewer parameters")
 
 
+def odd_target() -> bytes:
+    """Of a target that is neither a path nor a URL of this server's own scheme."""
+    return refusal(400, "BadRequest", "the request's target is neither a path nor an http or https URL without a user")
+
+
 def large_body(limit: int) -> bytes:
     return refusal(413, "RequestEntityTooLarge", f"Request entity too large: limit is {limit}")

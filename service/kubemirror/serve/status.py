@@ -24,6 +24,7 @@ from kubemirror.errors import (
     NotSyncedError,
     SelectorError,
     TooLargeResourceVersionError,
+    TooManyReviewsError,
     UnauthenticatedError,
     UpstreamUnavailableError,
 )
@@ -232,6 +233,11 @@ def unavailable(message: str) -> StatusError:
     return StatusError(503, "ServiceUnavailable", message, headers=[(b"retry-after", b"1")])
 
 
+def too_many_reviews(message: str) -> StatusError:
+    details = {"retryAfterSeconds": 1}
+    return StatusError(429, "TooManyRequests", message, details, headers=[(b"retry-after", b"1")])
+
+
 def from_error(error: KubemirrorError) -> StatusError:
     """The Status of an error that a store, selector or upstream raised."""
     match error:
@@ -255,6 +261,8 @@ def from_error(error: KubemirrorError) -> StatusError:
             return no_such_resource()
         case TooLargeResourceVersionError():
             return too_large_resource_version(error.requested, error.current)
+        case TooManyReviewsError():
+            return too_many_reviews(str(error))
         case UpstreamUnavailableError():
             return unavailable(str(error))
         case _:

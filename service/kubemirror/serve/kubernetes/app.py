@@ -37,7 +37,6 @@ from kubemirror.serve.kubernetes.frames import Frames
 from kubemirror.serve.kubernetes.options import (
     ListOptions,
     check_timeout,
-    is_watch,
     list_options,
     resource_version,
     validate_list,
@@ -47,6 +46,7 @@ from kubemirror.serve.kubernetes.path import GroupPath, PlainPath, ResourcePath,
 from kubemirror.serve.kubernetes.reads import Reads, Target, warnings
 from kubemirror.serve.kubernetes.request import Request
 from kubemirror.serve.kubernetes.streams import HttpOutput, WebSocketOutput
+from kubemirror.serve.kubernetes.watched import watches
 from kubemirror.serve.kubernetes.watching import LEAST_SECONDS, Asked, SlowReaderError, Watch
 from kubemirror.serve.negotiation import JSON, PROTOBUF, YAML, Accepted, names_type, negotiate
 from kubemirror.serve.opening import Turns
@@ -281,7 +281,7 @@ class KubernetesApp:
         if kind is not None and not path.name:
             return await self._review(request, caller, path, kind, receive)
         found = self._context.catalog.resolve(path.group, path.version, path.resource)
-        watch = path.watch or (not path.name and is_watch(request.query))
+        watch = watches(path, request.query)
         if not watch:
             check_timeout(request.query)
         if request.method not in ("GET", "HEAD") and found is not None:
