@@ -58,6 +58,38 @@ async def test_a_browser_without_rights_is_sent_to_sign_in(client: httpx.AsyncCl
     assert 'User "system:anonymous" cannot' in script.json()["message"]
 
 
+async def test_the_way_to_sign_in_is_told_in_words(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/versions", headers=HTML)
+
+    assert "<h1>Sign in first</h1>" in answer.text
+    assert "<title>Sign in first · kubemirror</title>" in answer.text
+    assert '<a href="/-/sign-in?next=/versions">Sign in</a>' in answer.text
+    assert "SeeOther" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("target", "location"),
+    [
+        ("/resources/deployments?q=a b", "/resources/deployments?q=a%20b"),
+        ("/resources/deployments?q=a%20b&sort=-name,age", "/resources/deployments?q=a%20b&sort=-name,age"),
+        ('/resources/x"y<z>', "/resources/x%22y%3Cz%3E"),
+    ],
+)
+async def test_where_it_leads_is_written_as_urls_are(client: httpx.AsyncClient, target: str, location: str) -> None:
+    answer = await sign_in(client, "secret-token", next=target)
+
+    assert (answer.status_code, answer.headers["location"]) == (303, location)
+
+
+async def test_what_is_escaped_is_come_back_to(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/resources/deployments/blue?q=%C3%BC%20x", headers=HTML)
+    form = await client.get(answer.headers["location"], headers=HTML)
+    back = await sign_in(client, "secret-token", next="/resources/deployments/blue?q=%C3%BC%20x")
+
+    assert 'value="/resources/deployments/blue?q=%C3%BC%20x"' in form.text
+    assert back.headers["location"] == "/resources/deployments/blue?q=%C3%BC%20x"
+
+
 async def test_the_api_servers_own_paths_answer_browsers_as_it_does(client: httpx.AsyncClient) -> None:
     answer = await client.get("/apis/apps/v1/deployments", headers=HTML)
 

@@ -166,7 +166,7 @@ async def test_a_stream_of_some_namespaces_learns_of_more_and_of_fewer(reviews: 
     reviews.allow("jane", "pods", "a", "c")
 
     def candidates() -> Candidates:
-        return Candidates(lambda: set(holding), lambda: set(holding))
+        return Candidates(lambda: set(holding))
 
     async def again(held: Decision) -> Decision:
         await asyncio.sleep(40)
@@ -197,7 +197,7 @@ async def test_streams_that_share_a_turn_do_not_lose_what_only_one_of_them_knows
     reviews: Reviews, delegated: Mode
 ) -> None:
     reviews.allow("jane", "pods", "a", "b")
-    empty = Candidates(lambda: {"a"}, lambda: {"a"})
+    empty = Candidates(lambda: {"a"})
     one = await delegated.authorizer.authorize(JANE, PODS, partial=empty, held=AllowNamespaces(frozenset({"a"})))
     other = await delegated.authorizer.authorize(JANE, PODS, partial=empty, held=AllowNamespaces(frozenset({"a", "b"})))
     third = await delegated.authorizer.authorize(JANE, PODS, partial=empty, held=AllowNamespaces(frozenset({"a", "z"})))

@@ -51,6 +51,25 @@ def audit(lines: list[Any], clock: Clock) -> Audit:
     return Audit(lambda line: lines.append(orjson.loads(line)), wall=clock)
 
 
+async def test_what_only_decides_whether_a_link_is_shown_is_no_denial(audit: Audit, lines: list[Any]) -> None:
+    class Nothing:
+        async def authorize(
+            self,
+            caller: Caller,
+            attributes: ResourceAttributes | PathAttributes,
+            *,
+            partial: object = None,
+            held: object = None,
+        ) -> Decision:
+            return Deny("the test says so")
+
+    audited = Audited(Nothing(), audit)
+    for wanted in (True, False):
+        await audited.authorize(JANE, PathAttributes("get", "/-/status", wanted=wanted))
+
+    assert [line["nonResourceURL"] for line in lines] == ["/-/status"]
+
+
 def test_a_line_tells_who_asked_from_where_for_what_and_why_not(audit: Audit, lines: list[Any]) -> None:
     asking.set(Asking("203.0.113.7", "http", "GET", "/watch"))
 

@@ -34,6 +34,9 @@ async def test_a_listed_origin_may_read(client: httpx.AsyncClient, path: str) ->
     assert answer.headers["access-control-allow-credentials"] == "true"
     assert "origin" in answer.headers["vary"]
     assert "kubemirror-resource-version" in answer.headers["access-control-expose-headers"]
+    seen = set(answer.headers["access-control-expose-headers"].split(", "))
+    own = {each for each in answer.headers if each.startswith("kubemirror-")}
+    assert own | {"age", "kubemirror-omitted", "warning"} <= seen
 
 
 @pytest.mark.parametrize("headers", [STRANGER, {"origin": "null"}, {}])

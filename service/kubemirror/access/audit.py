@@ -130,7 +130,7 @@ class Stream:
 
 
 class Audited:
-    """An Authorizer whose every no is audited."""
+    """An Authorizer whose every no to what was asked for is audited."""
 
     def __init__(self, authorizer: Authorizer, audit: Audit) -> None:
         self._authorizer = authorizer
@@ -145,7 +145,7 @@ class Audited:
         held: Decision | None = None,
     ) -> Decision:
         decision = await self._authorizer.authorize(caller, attributes, partial=partial, held=held)
-        if isinstance(decision, Deny):
+        if isinstance(decision, Deny) and not (isinstance(attributes, PathAttributes) and not attributes.wanted):
             self._audit.denied(caller, attributes, decision.reason)
         return decision
 

@@ -92,10 +92,14 @@ class ResourceAttributes:
 
 @dataclass(frozen=True, slots=True)
 class PathAttributes:
-    """A non-resource path: /metrics, /-/status, /openapi/v3, /apis."""
+    """A non-resource path: /metrics, /-/status, /openapi/v3, /apis.
+
+    wanted: the caller asks for the path itself, so that a no is a denial; else it only decides what else is told.
+    """
 
     verb: str
     path: str
+    wanted: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,21 +133,28 @@ Decision = Allow | Deny | AllowNamespaces
 
 @dataclass(slots=True)
 class Budget:
-    """Reviews that one request may still cost, whatever it shows."""
+    """Reviews that one request may still cost, whatever it shows.
+
+    left: to look in all namespaces. again: where that is too little for a further resource, to look in those where
+    something of the request was found before (found); while there is none, in all once more. known: the namespaces
+    that there are, once somebody has looked.
+    """
 
     left: int = REVIEWS_A_REQUEST
+    again: int = REVIEWS_A_REQUEST
+    found: set[str] = field(default_factory=set)
+    known: Collection[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Namespaces that are worth asking about, one by one, for a caller who may not see all of them.
+    """Namespaces that are asked about, one by one, for a caller who may not see all of them.
 
-    matching: that hold what was asked for. others: that hold anything of the resource; asked only where no matching
-    one may be seen, so that the answer to who has some rights never tells whether something matches elsewhere.
+    They depend on nothing that is selected: how many reviews an answer takes, and which answer it is, would else tell
+    a caller without rights whether something is there.
     """
 
-    matching: Callable[[], Collection[str]]
-    others: Callable[[], Collection[str]]
+    namespaces: Callable[[], Collection[str]]
     budget: Budget = field(default_factory=Budget)
 
 

@@ -11,6 +11,7 @@ import asyncio
 import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from math import inf
 
 from kubemirror.access.allowance import Allowance, owner_of
 from kubemirror.access.authorizer import (
@@ -37,6 +38,8 @@ SIGN_IN, SIGN_OUT = "/-/sign-in", "/-/sign-out"
 # Nothing of the cluster is in them, and the page on which one signs in needs them.
 _OPEN_PATHS = HEALTH | {SIGN_IN, SIGN_OUT}
 _OPEN_PREFIX = "/-/static/"
+# What a no about all namespaces adds, whatever it is for.
+NAME_ONE = f"name namespaces that you may see with namespace= (no more than {REVIEWS_A_REQUEST} are looked through)"
 
 _Decided = Allow | Deny
 _Decide = Callable[[Caller, ResourceAttributes], Awaitable[_Decided]]
@@ -143,35 +146,33 @@ class Reviewed:
     ) -> Decision:
         """The namespaces that may be seen. before: what an open stream shows, which is asked about whatever it holds.
 
-        refused: what was said about all of them.
+        refused: what was said about all of them. The no is the same whether nothing is granted or too many would have
+        to be asked about: which of the two it is depends on namespaces that the caller may not see.
         """
         budget = partial.budget
-        matching = sorted(set(partial.matching()) - before)
-        if before:
-            matching = matching[: max(0, budget.left - len(before))]
-        elif len(matching) > budget.left:
-            why = f"more than {REVIEWS_A_REQUEST} namespaces would have to be asked about: name one with namespace="
-            return Deny(why, refused.until)
-        asked = [*sorted(before), *matching]
-        decided = await self._all(caller, attributes, asked, partial, decide)
-        if not any(isinstance(each, Allow) for each in decided.values()):
-            others = sorted(set(partial.others()) - set(asked))[: max(0, budget.left)]
-            decided |= await self._all(caller, attributes, others, partial, decide)
-        allowed = frozenset(name for name, each in decided.items() if isinstance(each, Allow))
-        if not allowed:
-            return refused
-        return AllowNamespaces(allowed, min(refused.until, *(each.until for each in decided.values())))
+        asked = before.union(partial.namespaces())
+        if len(asked) <= budget.left:
+            budget.left -= len(asked)
+        else:
+            asked = before or frozenset(budget.found) or asked
+            if len(asked) > budget.again and not before:
+                asked = frozenset()
+            budget.again -= len(asked)
+        allowed, until = await self._allowed(caller, attributes, asked, decide)
+        budget.found |= allowed
+        until = min(refused.until, until)
+        return AllowNamespaces(allowed, until) if allowed else Deny(_hinted(refused), until)
 
-    async def _all(
-        self,
-        caller: Caller,
-        attributes: ResourceAttributes,
-        namespaces: list[str],
-        partial: Candidates,
-        decide: _Decide,
-    ) -> dict[str, _Decided]:
-        partial.budget.left -= len(namespaces)
-        decided = await asyncio.gather(
-            *(decide(caller, replace(attributes, namespace=namespace)) for namespace in namespaces)
-        )
-        return dict(zip(namespaces, decided, strict=True))
+    async def _allowed(
+        self, caller: Caller, attributes: ResourceAttributes, asked: frozenset[str], decide: _Decide
+    ) -> tuple[frozenset[str], float]:
+        """Those of ``asked`` that may be seen, and until when that holds."""
+        names = sorted(asked)
+        decided = await asyncio.gather(*(decide(caller, replace(attributes, namespace=each)) for each in names))
+        allowed = frozenset(name for name, each in zip(names, decided, strict=True) if isinstance(each, Allow))
+        return allowed, min((each.until for each in decided), default=inf)
+
+
+def _hinted(refused: _Decided) -> str:
+    said = f"{refused.reason}: " if isinstance(refused, Deny) and refused.reason else ""
+    return f"{said}{NAME_ONE}"

@@ -36,6 +36,7 @@ from kubemirror.serve import (
     overview,
     refresh,
     resources,
+    shortcuts,
     sign_in,
     static,
     status_page,
@@ -180,6 +181,8 @@ class Application:
                 asked.route = answer.route
                 await send_answer(answer, asked, send)
                 return
+            if asked.browser and asked.embedded is None and not open_to_all(asked.path):
+                await shortcuts.offer(self._context, asked)
         await self._site(scope, receive, send)
 
     async def _kubernetes_stream(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
@@ -274,9 +277,10 @@ class Application:
 
     async def _authenticate(self, asked: Asked, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Find out who asks. Health is told to anyone, whatever they come with and whoever can be asked about it."""
-        if open_to_all(asked.path) and asked.path != SIGN_IN:
-            return
         presented = Presented(headers, asked.peer, asked.certificate, secure=asked.scheme == "https")
+        if open_to_all(asked.path) and asked.path != SIGN_IN:
+            asked.presented = presented
+            return
         try:
             asked.caller = await self._context.authenticator.authenticate(presented)
             signs_in = self._context.sign_in is not None and not presented.bearer_token

@@ -11,11 +11,13 @@ import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
+from math import inf
 from typing import Any
 from urllib.parse import quote
 
 from kubemirror.access.authorizer import ANONYMOUS, Caller
 from kubemirror.access.client_certificate import ClientCertificate
+from kubemirror.access.presented import Presented
 from kubemirror.errors import KubemirrorError
 from kubemirror.serve.answers import Validity
 from kubemirror.serve.embed import PREFIX, Embed, is_embedded, options_of
@@ -49,6 +51,9 @@ class Asked:
     route: str = ""  # template of the route that answered; for metrics
     validity: Validity | None = None  # of the answer, where it may be given again as it is
     embedded: Embed | None = None  # of a page in a frame; ``path`` and ``query`` are those of the page
+    presented: Presented | None = None  # with what health is asked for, which needs to know nobody
+    shortcuts: frozenset[str] = frozenset()  # non-resource paths that the page's header may link to
+    shortcuts_until: float = inf  # the event loop's second until which that holds
 
     @property
     def accept(self) -> str:

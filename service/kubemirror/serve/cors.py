@@ -12,7 +12,10 @@ from kubemirror.serve.sending import Headers
 STATIC = "/-/static/"
 # What a page may send: no more than a read needs. What it may see beside the body.
 _SENT = b"accept, authorization, if-none-match, last-event-id"
-_SEEN = b"cache-status, etag, kubemirror-resource-version, kubemirror-total, link, retry-after"
+_SEEN = (
+    b"age, cache-status, etag, kubemirror-omitted, kubemirror-resource-version, kubemirror-total, link, retry-after, "
+    b"warning"
+)
 # Browsers ask again after this many seconds: a setting that changed is soon seen.
 _MAX_AGE_SECONDS = 600
 _METHODS = b"GET, HEAD"

@@ -58,7 +58,7 @@ def finish(
     readings = (reading, *beside)
     catalog, version = context.catalog, context.catalog.version
     stamps = [reading.stamp if moment is None else moment.stamp, *(each.stamp for each in beside)]
-    until = min(asked.caller.until, *(each.until for each in readings))
+    until = min(asked.caller.until, asked.shortcuts_until, *(each.until for each in readings))
     if ages:
         until = min(until, loop.time() + AGES_SECONDS)
 

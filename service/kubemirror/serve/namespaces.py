@@ -8,10 +8,9 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from kubemirror.access.authorizer import Allow, Caller, Decision
+from kubemirror.access.authorizer import Allow, Caller, Decision, ResourceAttributes
 from kubemirror.serve.context import Context
-from kubemirror.serve.problems import not_found
-from kubemirror.serve.reading import Reading, read
+from kubemirror.serve.reading import Reading, not_namespaced, read
 from kubemirror.serve.status import bad_request
 from kubemirror.state.catalog import Entry
 from kubemirror.state.store import Reader
@@ -49,6 +48,11 @@ class Namespaces:
         return self.included[0] if len(self.included) == 1 else None
 
     @property
+    def first(self) -> str | None:
+        """One that is named."""
+        return self.included[0] if self.included else None
+
+    @property
     def every(self) -> bool:
         return not self.included and not self.excluded
 
@@ -78,6 +82,7 @@ async def read_namespaces(
     label_selector: str = "",
     field_selector: str = "",
     held: Decision | None = None,
+    worded: ResourceAttributes | None = None,
 ) -> Reading:
     """What of ``entry`` may be read in ``namespaces``; each that is named must be allowed. As ``reading.read``."""
     several = len(namespaces.included) > 1
@@ -93,11 +98,13 @@ async def read_namespaces(
             label_selector=label_selector,
             field_selector=field_selector,
             held=Allow() if several and held is not None else held,
+            worded=worded,
         )
 
     resource = entry.resource
     if not resource.namespaced and not namespaces.every:
-        raise not_found(f"{resource.name} is not namespaced: leave the namespace away", resource.name)
+        await inside(namespaces.first)  # which tells those alone who may know it
+        raise not_namespaced(resource)
     if not several:
         reading = await inside(namespaces.one)
         return replace(reading, excluded=namespaces.excluded) if namespaces.excluded else reading

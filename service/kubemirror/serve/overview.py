@@ -1,7 +1,9 @@
 """/: what is wrong now, what changed, which versions run side by side, and how fresh all of it is.
 
 Each resource is read as its own page would read it: what a caller may not list is named under "not shown", and counted
-nowhere. What objects say is surveyed by namespace (survey.py), so that an unchanged overview costs its rendering only.
+nowhere. For whoever may see some namespaces only, what tells most is looked for in all of them; where a request's
+reviews are too few for the rest as well, that is looked for in the namespaces that were found (access/reviewed.py).
+What objects say is surveyed by namespace (survey.py), so that an unchanged overview costs its rendering only.
 """
 
 from __future__ import annotations
@@ -13,10 +15,11 @@ from typing import NamedTuple
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from kubemirror.access.authorizer import Budget
+from kubemirror.access.authorizer import REVIEWS_A_REQUEST, Budget, Caller
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.changes import changed
-from kubemirror.serve.health import readiness
+from kubemirror.serve.context import Context
+from kubemirror.serve.health import anonymous, readiness
 from kubemirror.serve.negotiation import prefers_json
 from kubemirror.serve.overview_model import (
     Because,
@@ -31,12 +34,14 @@ from kubemirror.serve.overview_model import (
     RunningVersion,
     Unhealthy,
 )
-from kubemirror.serve.reading import Reading, read, require_path
+from kubemirror.serve.reading import Reading, may_discover, may_open, read, require_path
 from kubemirror.serve.rendering import one_line
 from kubemirror.serve.routes import get
 from kubemirror.serve.serving import AskedHere, Serving
+from kubemirror.serve.shortcuts import DOCS
 from kubemirror.serve.status import StatusError
 from kubemirror.serve.survey import Part, Surveyed
+from kubemirror.state.catalog import Entry as CatalogEntry
 from kubemirror.state.events import Phase
 from kubemirror.state.history import Entry, ObjectKey
 from kubemirror.views.conditions import SEVERITY, Tone
@@ -46,10 +51,23 @@ from kubemirror.views.rollout import SILENT
 MOST_UNHEALTHY, MOST_CHANGES, MOST_DRIFTS, MOST_SPACES = 50, 25, 20, 20
 # Callers who see different parts: one for each team that has its page open, say.
 MOST_SUMMARIES = 16
+# What is left out, in words that are the same however many namespaces or resources that are.
+OMITTED = (
+    "You may not see all namespaces: what is in the others is left out. "
+    f"Up to {REVIEWS_A_REQUEST} are looked through; a resource for which that is too few is looked for where another "
+    "was found, and on its own page in those that namespace= names."
+)
+WITHHELD = "Resources that you may not list are left out."
+UNLISTED = (
+    "you may not list them everywhere, and no namespace was found in which you may "
+    f"(no more than {REVIEWS_A_REQUEST} are looked through): their own pages show those that namespace= names."
+)
 # "The last minutes": a rollout, its failure and its repair.
 CHANGES_SECONDS = 900.0
 # Objects noted and not looked at yet that are looked at before the page is made: some 10 ms.
 _SETTLED_FIRST = 100
+# What tells most is looked for first; then whatever tells how it is, then the rest.
+_FIRST = ("deployments.apps", "pods", "statefulsets.apps", "daemonsets.apps", "jobs.batch", "cronjobs.batch")
 # Made by others that are shown themselves: told with them, or where nobody above is to blame.
 _MADE = frozenset({"pods", "replicasets.apps"})
 
@@ -83,28 +101,16 @@ class Summaries:
 async def overview_of(serving: Serving, asked: Asked, summaries: Summaries) -> Overview:
     """All that the caller may see of it."""
     context = serving.context
-    budget = Budget()
-    readings: list[Reading] = []
-    hidden: list[NotShown] = []
-    for entry in list(context.catalog):
-        if not entry.stores:
-            continue
-        try:
-            reading = await read(context, asked.caller, entry, verb="list", budget=budget)
-        except StatusError as error:
-            if error.code != 403:
-                raise
-            hidden.append(NotShown(resource=entry.resource.name, reason=error.message))
-            continue
-        if reading.stores:
-            readings.append(reading)
+    named = await may_discover(context, asked.caller)
+    readings, hidden = await _readings(context, asked.caller)
+    checks = readiness(context)
     parts: list[Part] = []
     for reading in readings:
         if reading.name not in SILENT and not reading.entry.resource.metadata_only:
             parts += await serving.survey.parts(reading)
     told = summaries.of(parts)
     return Overview(
-        waiting=[f"{check.name} ({check.detail})" for check in readiness(context) if not check.ok],
+        waiting=[f"{each.name} ({each.detail})" for each in (checks if named else anonymous(checks)) if not each.ok],
         health=told.health,
         namespaces=told.namespaces,
         unhealthy=told.unhealthy[:MOST_UNHEALTHY],
@@ -113,9 +119,37 @@ async def overview_of(serving: Serving, asked: Asked, summaries: Summaries) -> O
         changes_since=_since(serving, readings),
         drift=told.drift,
         mirrored=[_mirrored(reading, context.clock()) for reading in readings],
-        not_shown=hidden,
+        not_shown=hidden if named else [],
+        withheld=bool(hidden) and not named,
         omitted=any(reading.confined for reading in readings),
     )
+
+
+async def _readings(context: Context, caller: Caller) -> tuple[list[Reading], list[NotShown]]:
+    """What may be listed of each resource, in the catalog's order, and what may not."""
+    entries = [entry for entry in context.catalog if entry.stores]
+    budget = Budget()
+    readings: dict[str, Reading] = {}
+    hidden: dict[str, NotShown] = {}
+    for entry in sorted(entries, key=_rank_of):
+        name = entry.resource.name
+        try:
+            readings[name] = await read(context, caller, entry, verb="list", budget=budget)
+        except StatusError as error:
+            if error.code != 403:
+                raise
+            hidden[name] = NotShown(resource=name, reason=error.message)
+    names = [entry.resource.name for entry in entries]
+    shown = [readings[name] for name in names if name in readings and readings[name].stores]
+    return shown, [hidden[name] for name in names if name in hidden]
+
+
+def _rank_of(entry: CatalogEntry) -> int:
+    name = entry.resource.name
+    if name in _FIRST:
+        return _FIRST.index(name)
+    tells = name not in SILENT and name not in _MADE and not entry.resource.metadata_only
+    return len(_FIRST) + (0 if tells else 1)
 
 
 def _mirrored(reading: Reading, now: float) -> MirroredResource:
@@ -309,12 +343,16 @@ def routes(serving: Serving) -> APIRouter:
         await require_path(serving.context, asked.caller, "/")
         told = await overview_of(serving, asked, summaries)
         if asked.terminal:
-            response = Response(_text(asked, told), media_type="text/plain; charset=utf-8")
+            docs = await may_open(serving.context, asked.caller, DOCS)
+            response = Response(_text(asked, told, docs=docs), media_type="text/plain; charset=utf-8")
         elif prefers_json(asked.accept):
             response = Response(told.model_dump_json(by_alias=True), media_type="application/json")
         else:
             response = Response(_page(serving, asked, told), media_type="text/html; charset=utf-8")
         response.headers["cache-control"] = "no-store"
+        left_out = ["namespaces"] * told.omitted + ["resources"] * (told.withheld or bool(told.not_shown))
+        if left_out:
+            response.headers["kubemirror-omitted"] = ", ".join(left_out)
         return response
 
     get(router, "/", overview, response_model=None, responses={200: {"model": Overview, "content": {"text/html": {}}}})
@@ -327,6 +365,7 @@ def _page(serving: Serving, asked: Asked, told: Overview) -> str:
         asked,
         title="Overview",
         headline=_headline(told),
+        left_out={"namespaces": OMITTED, "resources": WITHHELD, "unlisted": UNLISTED},
         told=told,
         stale=[each for each in told.mirrored if each.phase is not Phase.SYNCED],
         **_spaces(told),
@@ -365,7 +404,7 @@ def _headline(told: Overview) -> str:
     return "All is as wanted" if told.health else "Overview"
 
 
-def _text(asked: Asked, told: Overview) -> str:
+def _text(asked: Asked, told: Overview, *, docs: bool) -> str:
     """What curl gets: the same as tables, and where to go."""
     width = max([len(row.resource) for row in told.mirrored] + [8]) + 3
     lines = [f"{'RESOURCE':<{width}}{'OBJECTS':>9}   {'STATE':<10}HEARD"]
@@ -383,6 +422,13 @@ def _text(asked: Asked, told: Overview) -> str:
         for image in told.drift:
             versions = ", ".join(f"{each.version} ({each.workloads})" for each in image.versions)
             lines.append(one_line(f"{image.image}: {versions}"))
+    if told.omitted or told.withheld or told.not_shown:
+        lines += ["", "LEFT OUT"]
+        lines += [OMITTED] * told.omitted
+        lines += [WITHHELD] * told.withheld
+        lines += [one_line(f"{each.resource}: {each.reason}") for each in told.not_shown]
     at = f"{asked.origin}{asked.base}"
-    lines += ["", f"{at}/versions", f"{at}/resources/deployments", f"{at}/watch?resource=deployments", f"{at}/-/docs"]
+    lines += ["", f"{at}/versions", f"{at}/resources/deployments", f"{at}/watch?resource=deployments"]
+    if docs:
+        lines.append(f"{at}{DOCS}")
     return "\n".join(lines) + "\n"

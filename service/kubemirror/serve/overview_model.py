@@ -163,4 +163,5 @@ class Overview(_Model):
     drift: list[Drift]
     mirrored: list[MirroredResource]
     not_shown: list[NotShown]
+    withheld: bool = Field(description="Whether resources are left out that the caller may not know by name.")
     omitted: bool = Field(description="Whether the caller may not see all namespaces: what is in others is left out.")

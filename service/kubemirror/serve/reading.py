@@ -6,11 +6,12 @@ or some namespaces. Our own views merge what they may show; this is the one plac
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from math import inf
 
 from kubemirror.access.authorizer import (
+    REVIEWS_A_REQUEST,
     Allow,
     AllowNamespaces,
     Budget,
@@ -19,16 +20,17 @@ from kubemirror.access.authorizer import (
     Decision,
     Deny,
     PathAttributes,
+    ResourceAttributes,
 )
 from kubemirror.errors import ForbiddenError, GoneError, NotSyncedError, SelectorError
 from kubemirror.serve.attributes import attributes_of
 from kubemirror.serve.context import Context
-from kubemirror.serve.problems import UnknownResourceError, not_found
-from kubemirror.serve.status import refused
-from kubemirror.state.catalog import ALL_NAMESPACES, Entry
+from kubemirror.serve.problems import not_found
+from kubemirror.serve.status import StatusError, refused
+from kubemirror.state.catalog import ALL_NAMESPACES, Catalog, Entry, Resource
 from kubemirror.state.events import Phase
 from kubemirror.state.objects import Object
-from kubemirror.state.selectors import Selection, parse_field_selector, parse_label_selector
+from kubemirror.state.selectors import parse_field_selector
 from kubemirror.state.store import DIGEST_MODULUS, Reader
 
 # Worst last: what a view over several stores says of itself.
@@ -198,14 +200,6 @@ def freshness(readers: list[Reader], now: float) -> Freshness:
     )
 
 
-def find(context: Context, name: str) -> Entry:
-    """The resource of that name (any that kubectl takes); a 404 that suggests otherwise."""
-    entry = context.catalog.find(name)
-    if entry is None:
-        raise UnknownResourceError(name, context.catalog.names())
-    return entry
-
-
 async def read(
     context: Context,
     caller: Caller,
@@ -218,14 +212,17 @@ async def read(
     field_selector: str = "",
     held: Decision | None = None,
     budget: Budget | None = None,
+    worded: ResourceAttributes | None = None,
 ) -> Reading:
     """Ask the Authorizer, and tell what of ``entry`` may be read. Raises StatusError 403 or 404.
 
-    held: what an open stream of it goes by. budget: of a request that reads many resources.
+    held: what an open stream of it goes by. budget: of a request that reads many resources. worded: what was asked
+    for in the words of a caller who is not to learn from a refusal what that is (sought.py).
     """
     resource = entry.resource
-    if namespace is not None and not resource.namespaced:
-        raise not_found(f"{resource.name} is not namespaced: leave the namespace away", resource.name)
+    astray = namespace is not None and not resource.namespaced
+    if astray and worded is None and await may_discover(context, caller):
+        raise not_namespaced(resource)
     attributes = attributes_of(
         verb,
         resource.group,
@@ -237,17 +234,20 @@ async def read(
         field_selector=field_selector,
         known=resource,
     )
-    everywhere = resource.namespaced and namespace is None and verb != "get"
-    partial = candidates(entry, label_selector, field_selector, name, budget=budget) if everywhere else None
+    everywhere = resource.namespaced and namespace is None and verb != "get" and worded is None
+    partial = candidates(context.catalog, entry, field_selector, budget=budget) if everywhere else None
     decision = await context.authorizer.authorize(caller, attributes, partial=partial, held=held)
     allowed: frozenset[str] | None = None
     match decision:
         case Deny():
-            raise refused(caller, attributes, decision.reason)
+            told = attributes if worded is None else replace(worded, namespace=namespace or worded.namespace)
+            raise refused(caller, told, decision.reason)
         case AllowNamespaces(namespaces):
             allowed = namespaces
         case Allow():
             pass
+    if astray:
+        raise not_namespaced(resource)
     if entry.whole is not None:
         stores: tuple[tuple[str, Reader], ...] = ((ALL_NAMESPACES, entry.whole),)
     elif namespace is None:
@@ -262,30 +262,59 @@ async def read(
     return Reading(entry, stores, namespace, allowed, decision.until, decision)
 
 
-def candidates(
-    entry: Entry, label_selector: str = "", field_selector: str = "", name: str = "", *, budget: Budget | None = None
-) -> Candidates:
-    """The namespaces that hold something of ``entry``, and among them those that hold what is asked for."""
+def candidates(catalog: Catalog, entry: Entry, field_selector: str = "", *, budget: Budget | None = None) -> Candidates:
+    """The namespaces that are asked about for a list of ``entry`` over all of them.
 
-    def holding() -> set[str]:
-        return {namespace for reader in entry.stores.values() for namespace in reader.namespaces}
+    One that the selector names is the caller's own word, and asked about whatever is in it. Else these are all that
+    the mirror knows of, by any resource; where that is more than may be asked about, those that hold something of this
+    one. What else is selected, or excluded, makes no difference (authorizer.Candidates says why).
+    """
 
-    def matching() -> set[str]:
-        resource = entry.resource
-        if not (label_selector or field_selector or name):
-            return holding()
-        try:
-            label = parse_label_selector(label_selector)
-            selection = Selection(label, parse_field_selector(field_selector, resource, resource.version))
-        except SelectorError:
-            return holding()  # refused in upstream's words once it is known who asks
-        found: set[str] = set()
+    budget = budget or Budget()
+
+    def namespaces() -> Collection[str]:
+        named = _named(entry.resource, field_selector)
+        if named is not None:
+            return {named}
+        if entry.whole is None:
+            return set(entry.stores)
+        if budget.known is None:
+            budget.known = {name for each in catalog for name in _known(each)}
+        return budget.known if len(budget.known) <= REVIEWS_A_REQUEST else entry.whole.namespaces
+
+    return Candidates(namespaces, budget)
+
+
+def _named(resource: Resource, field_selector: str) -> str | None:
+    if not field_selector:
+        return None
+    try:
+        return parse_field_selector(field_selector, resource, resource.version).namespace
+    except SelectorError:
+        return None  # refused in upstream's words once it is known who asks
+
+
+def _known(entry: Entry) -> Iterator[str]:
+    if entry.resource.name == "namespaces" and entry.whole is not None:
+        yield from (held.name for held in entry.whole.snapshot().objects)
+    elif entry.resource.namespaced:
         for reader in entry.stores.values():
-            shown = reader.snapshot().objects
-            found |= {held.namespace for held in shown if (not name or held.name == name) and selection.matches(held)}
-        return found
+            yield from reader.namespaces
 
-    return Candidates(matching, holding, budget or Budget())
+
+def not_namespaced(resource: Resource) -> StatusError:
+    """404 for a namespace of what has none."""
+    return not_found(f"{resource.name} is not namespaced: leave the namespace away", resource.name)
+
+
+async def may_open(context: Context, caller: Caller, path: str) -> bool:
+    """Whether the Authorizer lets the caller read a path that is no resource; no denial, since nobody asked for it."""
+    return isinstance(await context.authorizer.authorize(caller, PathAttributes("get", path, wanted=False)), Allow)
+
+
+async def may_discover(context: Context, caller: Caller) -> bool:
+    """Whether discovery tells the caller which resources there are: the API server lets whoever is known read it."""
+    return await may_open(context, caller, "/apis")
 
 
 async def require_path(context: Context, caller: Caller, path: str, *, verb: str = "get") -> None:

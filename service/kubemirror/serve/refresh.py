@@ -14,9 +14,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from kubemirror.serve.problems import try_later
-from kubemirror.serve.reading import find, require_path
+from kubemirror.serve.reading import require_path
 from kubemirror.serve.routes import post
 from kubemirror.serve.serving import AskedHere, Serving
+from kubemirror.serve.sought import known
 
 # A relist of 100,000 objects costs the API server about two seconds of one core.
 INTERVAL_SECONDS = 10.0
@@ -72,7 +73,7 @@ def routes(serving: Serving) -> APIRouter:
     async def refresh_one(asked: AskedHere, resource: str) -> Refreshed:
         """List one resource again now; any name that kubectl takes."""
         await require_path(context, asked.caller, asked.path, verb="post")
-        return await refresh(find(context, resource).resource.name)
+        return await refresh(known(context, resource).resource.name)
 
     post(router, "/-/refresh", refresh_all, status_code=202)
     post(router, "/-/refresh/{resource}", refresh_one, status_code=202)

@@ -37,12 +37,18 @@ def render_error(error: StatusError, asked: Asked, pages: Pages) -> tuple[Header
     elif asked.browser:
         headers = [(b"content-type", b"text/html; charset=utf-8")]
         suggestion = error.suggestion if isinstance(error, UnknownResourceError) else ""
-        body = pages.render("error.html", asked, error=error, suggestion=suggestion).encode()
+        model = {"error": error, "suggestion": suggestion, "elsewhere": _elsewhere(error)}
+        body = pages.render("error.html", asked, **model).encode()
     else:
         headers = [(b"content-type", b"application/json")]
         body = error.body + b"\n"
     headers += [*error.headers, (b"cache-control", b"no-store"), (b"vary", b"accept, user-agent")]
     return headers, body
+
+
+def _elsewhere(error: StatusError) -> str:
+    """Where a redirect leads, for whom is not led there; "" for an error."""
+    return next((value.decode("latin-1") for name, value in error.headers if name == b"location"), "")
 
 
 def one_line(text: str) -> str:

@@ -21,7 +21,7 @@ from kubemirror.serve.listing import Listing
 from kubemirror.serve.namespaces import Namespaces, read_namespaces
 from kubemirror.serve.object_page import object_page
 from kubemirror.serve.output import MEDIA, OBJECTS, Carried, Output, chosen
-from kubemirror.serve.reading import Reading, find, read
+from kubemirror.serve.reading import Reading, read
 from kubemirror.serve.related import around
 from kubemirror.serve.resource_page import drawn_rows, list_page
 from kubemirror.serve.resources_query import OneQuery, ResourcesQuery
@@ -29,6 +29,7 @@ from kubemirror.serve.routes import get
 from kubemirror.serve.row import Rows, View
 from kubemirror.serve.sending import Headers
 from kubemirror.serve.serving import AskedHere, Serving
+from kubemirror.serve.sought import Sought, find, wording
 from kubemirror.serve.status import bad_request, not_found
 from kubemirror.views.duration import human_duration
 
@@ -45,44 +46,48 @@ def routes(serving: Serving) -> APIRouter:
 
     async def collection(asked: AskedHere, resource: str, query: Annotated[ResourcesQuery, Query()]) -> Response:
         """The objects of a resource, by any name kubectl takes, in the form that is asked for."""
-        return await many(asked, resource, query.namespaces, query, "/resources/{resource}")
+        namespaces = query.namespaces
+        sought = await find(context, asked.caller, resource, wording("list", resource, namespaces.first or ""))
+        return await many(asked, sought, namespaces, query, "/resources/{resource}")
 
     async def inside(
         asked: AskedHere, resource: str, namespace: str, query: Annotated[ResourcesQuery, Query()]
     ) -> Response:
         """The objects of one namespace; of a cluster-scoped resource, the object of that name."""
-        if not find(context, resource).resource.namespaced:
-            return await single(asked, resource, "", namespace, query, "/resources/{resource}/{namespace}")
-        if not query.namespaces.every and query.namespaces.included != (namespace,):
+        named = query.namespaces
+        sought = await find(context, asked.caller, resource, wording("list", resource, namespace))
+        if not sought.entry.resource.namespaced:
+            return await single(asked, sought, "", namespace, query, "/resources/{resource}/{namespace}")
+        if not named.every and named.included != (namespace,):
+            await read(context, asked.caller, sought.entry, verb="list", namespace=namespace, worded=sought.worded)
             raise bad_request(f'the path names namespace "{namespace}", the query "{",".join(query.namespace)}"')
-        return await many(asked, resource, Namespaces((namespace,)), query, "/resources/{resource}/{namespace}")
+        return await many(asked, sought, Namespaces((namespace,)), query, "/resources/{resource}/{namespace}")
 
     async def one(
         asked: AskedHere, resource: str, namespace: str, name: str, query: Annotated[OneQuery, Query()]
     ) -> Response:
         """One object."""
-        return await single(asked, resource, namespace, name, query, "/resources/{resource}/{namespace}/{name}")
+        sought = await find(context, asked.caller, resource, wording("get", resource, namespace, name))
+        return await single(asked, sought, namespace, name, query, "/resources/{resource}/{namespace}/{name}")
 
-    async def many(
-        asked: Asked, resource_name: str, namespaces: Namespaces, query: ResourcesQuery, route: str
-    ) -> Response:
-        entry = find(context, resource_name)
+    async def many(asked: Asked, sought: Sought, namespaces: Namespaces, query: ResourcesQuery, route: str) -> Response:
         output = chosen(asked, query.output)
         reading = await read_namespaces(
             context,
             asked.caller,
-            entry,
+            sought.entry,
             namespaces,
             verb="list",
             label_selector=query.label_selector,
             field_selector=query.field_selector,
+            worded=sought.worded,
         )
         reading.require_served()
         listed_ = await listed_as(serving, reading, namespaces, query, output)
         said = reading.state.encode()
         if output is Output.HTML:
             drawn = await drawn_rows(serving, asked, listed_)
-            said = _said(reading, drawn, context.clock())
+            said = _said(reading, drawn, sorted(asked.shortcuts), context.clock())
             body: bytes | Listing = list_page(serving, asked, listed_, drawn).encode()
         else:
             body = await body_of(output, listed_)
@@ -111,16 +116,17 @@ def routes(serving: Serving) -> APIRouter:
             moment=listed_.moment,
         )
 
-    async def single(
-        asked: Asked, resource_name: str, namespace: str, name: str, query: OneQuery, route: str
-    ) -> Response:
-        entry = find(context, resource_name)
-        resource = entry.resource
+    async def single(asked: Asked, sought: Sought, namespace: str, name: str, query: OneQuery, route: str) -> Response:
+        entry, resource = sought.entry, sought.entry.resource
         output = chosen(asked, query.output)
-        if namespace and not resource.namespaced:
-            raise not_found(resource.plural, resource.group, f"{namespace}/{name}")
         reading = await read(
-            context, asked.caller, entry, verb="get", namespace=namespace if resource.namespaced else None, name=name
+            context,
+            asked.caller,
+            entry,
+            verb="get",
+            namespace=namespace if resource.namespaced or namespace else None,
+            name=name,
+            worded=sought.worded,
         )
         reading.require_served()
         page = output is Output.HTML
@@ -172,11 +178,11 @@ def _etag(asked: Asked, shown: Listed, output: Output, route: str, said: bytes) 
     return etag_of(*parts, allowed, shown.table.printer.definitions_json, f"{shown.moment.digest:x}")
 
 
-def _said(reading: Reading, told: str, now: float) -> bytes:
+def _said(reading: Reading, told: str, shortcuts: list[str], now: float) -> bytes:
     """What a page says as of now: a reader who asks for it again is not to see the ages of an hour ago."""
     state = reading.freshness(now)
     stale = "" if state.stale_seconds is None else human_duration(state.stale_seconds)
-    return orjson.dumps([state.phase.value, state.reason, stale, told])
+    return orjson.dumps([state.phase.value, state.reason, stale, told, shortcuts])
 
 
 def _facts(shown: View) -> list[tuple[str, Any, str]]:

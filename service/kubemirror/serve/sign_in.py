@@ -28,6 +28,8 @@ from kubemirror.serve.status import StatusError, bad_request, forbidden
 
 # A token of 16 kB, percent-encoded, and where to go.
 MOST_BYTES = 64 * 1024
+# What stands in a URL as it is (RFC 3986): escapes too, so that what is escaped already stays.
+_URL = "/?#[]@!$&'()*+,;=:%-._~"
 _HEADERS = [(b"cache-control", b"no-store"), (b"referrer-policy", b"same-origin")]
 INSECURE = "Signing in needs TLS: the token and the session could be read on the way."
 
@@ -45,7 +47,7 @@ def instead(problem: StatusError, asked: Asked, context: Context) -> StatusError
     nobody = problem.code == 401 or (problem.code == 403 and asked.caller.user == ANONYMOUS.user)
     if context.sign_in is None or not nobody or not asked.browser or asked.method not in ("GET", "HEAD"):
         return problem
-    target = asked.path + (f"?{asked.query}" if asked.query else "")
+    target = quote(asked.path) + (f"?{asked.query}" if asked.query else "")
     location = f"{asked.base}{SIGN_IN}?next={quote(target, safe='/')}"
     message = f"{problem.message}: sign in first"
     return StatusError(303, "SeeOther", message, headers=[(b"location", location.encode())])
@@ -113,7 +115,7 @@ def local(target: str) -> str:
 
 
 def _to(asked: Asked, target: str) -> bytes:
-    return f"{asked.base}{local(target)}".encode()
+    return f"{asked.base}{quote(local(target), safe=_URL)}".encode()
 
 
 def _require_own_origin(asked: Asked) -> None:

@@ -16,9 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from kubemirror.serve.finishing import finish
 from kubemirror.serve.listing import listing
 from kubemirror.serve.negotiation import prefers_json
-from kubemirror.serve.reading import Reading, find, read
+from kubemirror.serve.reading import Reading, read
 from kubemirror.serve.routes import OneNamespace, get
 from kubemirror.serve.serving import AskedHere, Serving
+from kubemirror.serve.sought import find, wording
 from kubemirror.serve.status import not_found
 from kubemirror.serve.versions_page import versions_page
 from kubemirror.serve.watch_shape import require_workload
@@ -127,7 +128,9 @@ def routes(serving: Serving) -> APIRouter:
 
     async def every(asked: AskedHere, query: Annotated[VersionsQuery, Query()]) -> Response:
         """Which version runs in every Deployment (or other workload), sorted by namespace and name."""
-        entry = _workloads(serving, query.resource)
+        worded = wording("list", query.resource, query.namespace or "")
+        sought = await find(context, asked.caller, query.resource, worded)
+        entry = sought.entry
         reading = await read(
             context,
             asked.caller,
@@ -135,7 +138,9 @@ def routes(serving: Serving) -> APIRouter:
             verb="list",
             namespace=query.namespace,
             label_selector=query.label_selector,
+            worded=sought.worded,
         )
+        require_workload(entry.resource)
         reading.require_served()
         selection = Selection(parse_label_selector(query.label_selector))
         wanted = runs(query.image) if query.image else None
@@ -161,9 +166,13 @@ def routes(serving: Serving) -> APIRouter:
 
     async def one(asked: AskedHere, namespace: str, name: str, query: Annotated[OneVersionQuery, Query()]) -> Response:
         """Which version runs in one Deployment (or other workload)."""
-        entry = _workloads(serving, query.resource)
-        resource = entry.resource
-        reading = await read(context, asked.caller, entry, verb="get", namespace=namespace, name=name)
+        worded = wording("get", query.resource, namespace, name)
+        sought = await find(context, asked.caller, query.resource, worded)
+        entry, resource = sought.entry, sought.entry.resource
+        reading = await read(
+            context, asked.caller, entry, verb="get", namespace=namespace, name=name, worded=sought.worded
+        )
+        require_workload(resource)
         reading.require_served()
         held = reading.get(name, namespace)
         body = encoded(held, entry, wide=query.wide) if held is not None else b""
@@ -182,9 +191,3 @@ def routes(serving: Serving) -> APIRouter:
         responses={200: {"model": Version}},
     )
     return router
-
-
-def _workloads(serving: Serving, name: str) -> Entry:
-    entry = find(serving.context, name)
-    require_workload(entry.resource)
-    return entry

@@ -15,10 +15,11 @@ from kubemirror.serve.forms import As
 from kubemirror.serve.life import Life
 from kubemirror.serve.namespaces import read_namespaces, separate
 from kubemirror.serve.problems import unknown_parameter
-from kubemirror.serve.reading import Reading, find
+from kubemirror.serve.reading import Reading
 from kubemirror.serve.rendering import said_of
 from kubemirror.serve.routes import parameters
 from kubemirror.serve.serving import Serving
+from kubemirror.serve.sought import Sought, find, wording
 from kubemirror.serve.source import Holds, Source, sources_of
 from kubemirror.serve.status import bad_request, forbidden
 from kubemirror.serve.subscription import Subscription, Wanted
@@ -135,21 +136,26 @@ async def subscribe(
     context = serving.context
 
     async def readings(caller: Caller, held: Mapping[str, Decision]) -> list[Reading]:
-        entries = {entry.resource.name: entry for entry in (find(context, name) for name in query.resource)}
-        return [
-            await read_namespaces(
-                context,
-                caller,
-                entry,
-                query.namespaces,
-                verb="watch",
-                name=query.name,
-                label_selector=query.label_selector,
-                field_selector=query.field_selector,
-                held=held.get(entry.resource.name),
-            )
-            for entry in entries.values()
-        ]
+        found: dict[str, Reading] = {}
+        for name in query.resource:  # one after the other: which one is refused tells nothing of those after it
+            worded = wording("watch", name, query.namespaces.first or "")
+            told = context.catalog.find(name) if held else None  # what is open is no secret
+            sought = Sought(told) if told is not None else await find(context, caller, name, worded)
+            resource = sought.entry.resource
+            if resource.name not in found:
+                found[resource.name] = await read_namespaces(
+                    context,
+                    caller,
+                    sought.entry,
+                    query.namespaces,
+                    verb="watch",
+                    name=query.name,
+                    label_selector=query.label_selector,
+                    field_selector=query.field_selector,
+                    held=held.get(resource.name),
+                    worded=sought.worded,
+                )
+        return list(found.values())
 
     # A socket may be older than what is known of whoever opened it.
     caller = asked.caller if asked.caller.credential is None else await asked.caller.credential.now()
