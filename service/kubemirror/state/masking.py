@@ -13,13 +13,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from json import dumps
 from typing import Any
 
 import msgspec
 
 from kubemirror.settings import Redact, Settings
+from kubemirror.state.commands import in_list
 from kubemirror.state.redact import LAST_APPLIED, Cut
-from kubemirror.state.secrets import HIDDEN, HIDDEN_BYTES, field_named, hidden, named
+from kubemirror.state.secrets import (
+    HIDDEN,
+    HIDDEN_BYTES,
+    aside,
+    beside,
+    field_named,
+    keyed,
+    named,
+    nothing,
+    referring,
+)
+from kubemirror.state.texts import hidden
 
 # A file of this size in a ConfigMap is a program's whole configuration: nobody can tell what is in it.
 LARGE_CHARACTERS = 4096
@@ -60,6 +73,7 @@ _HARMLESS = frozenset(
 # Of these only what is run or sent tells anything.
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _PLAIN, _SECRET, _SKIP, _BYTES, _ARGUMENTS, _ENVIRONMENT, _ANNOTATIONS, _STRINGS, _PROBE = range(9)
+_TOLD = frozenset({_PLAIN, _SECRET})
 _INSIDE = frozenset({_PLAIN, _SECRET, _BYTES, _ARGUMENTS, _ENVIRONMENT})
 _SPECIAL = {
     "caBundle": _BYTES,
@@ -181,14 +195,17 @@ class _Walk:
                         if value not in clean:
                             self._text(node, field, value)
                     elif kind == _SECRET:
-                        self._hide(node, field, value)
+                        if not _refers(node, field):
+                            self._hide(node, field, value)
                     elif kind == _BYTES:
                         self._hide(node, field, value, HIDDEN_BYTES)
                     elif kind != _SKIP:
                         self._text(node, field, value)
                 elif of is dict:
                     kind = fields[field]
-                    if kind in _INSIDE:
+                    if kind == _SECRET and fields is _custom:
+                        below += self._secrets([value], field)
+                    elif kind in _INSIDE:
                         below.append(value)
                     elif kind == _ANNOTATIONS:
                         self._annotations(value)
@@ -198,14 +215,52 @@ class _Walk:
                         below.append(value)
                 elif of is list:
                     kind = fields[field]
-                    if kind != _SKIP:
+                    if kind == _SECRET and fields is _custom:
+                        below += self._secrets(value, field)
+                    elif kind != _SKIP:
                         below += self._below(value, kind)
             if "value" in node:
-                name, value = node.get("name"), node["value"]
-                if name.__class__ is str and value.__class__ is str and self._named(name):
-                    self._hide(node, "value", value)
+                # Custom resources have variables of their own kinds; a taint has a key and a value too.
+                name, value = node.get("name", node.get("key") if fields is _custom else None), node["value"]
+                if name.__class__ is str and value.__class__ is str and self._named(name) and "effect" not in node:
+                    self._hide(node, "value", value, name=name)
             if named_too:
                 self._mask_listed(node)
+
+    def _secrets(self, items: list[Any], name: str) -> list[dict[str, Any]]:
+        """Hide what stands in a custom resource below a field of a secret's ``name``; the objects that are no part.
+
+        Numbers and switches stay, and what only tells about the secret: its name, a reference.
+        """
+        others: list[dict[str, Any]] = []
+        lists, objects = [items], list[dict[str, Any]]()
+        while lists or objects:
+            if lists:
+                listed = lists.pop()
+                for index, item in enumerate(listed):
+                    if item.__class__ is str:
+                        self._hide(listed, index, item, name=name)
+                    elif item.__class__ is list:
+                        lists.append(item)
+                    elif item.__class__ is dict:
+                        objects.append(item)
+                continue
+            node = objects.pop()
+            for field, value in node.items():
+                kind, of = self._fields[field], value.__class__
+                if of is str:
+                    if not (beside(field) or (field == "key" and keyed(node)) or _refers(node, field)):
+                        self._hide(node, field, value, name=name)
+                    elif kind != _SKIP:
+                        self._text(node, field, value)
+                elif of is list or of is dict:
+                    if kind not in _TOLD or beside(field) or aside(field):
+                        others.append({field: value})
+                    elif of is list:
+                        lists.append(value)
+                    else:
+                        objects.append(value)
+        return others
 
     def _below(self, items: list[Any], kind: int) -> list[dict[str, Any]]:
         """The objects in a list; its strings are masked here."""
@@ -234,23 +289,45 @@ class _Walk:
         return below
 
     def _arguments(self, items: list[Any]) -> None:
-        hides_next = False
+        hides_next, heads_next = False, False
+        lettered = in_list(items)
         for index, item in enumerate(items):
             if item.__class__ is not str:
                 continue
             name, equals, value = item.partition("=")
             flag = name.startswith("-")
             secret = self._everything or self._named(name.lstrip("-"))
+            header = flag and not secret and name.lower().endswith(("header", "headers", "-h"))
             if hides_next and not flag:
                 self._hide(items, index, item)
             elif flag and equals and value and secret:
-                self.found.append(value)
-                self._put(items, index, f"{name}={HIDDEN}")
+                if self._everything or not nothing(value, name):
+                    self.found.append(value)
+                    self._put(items, index, f"{name}={HIDDEN}")
+            elif index in lettered:
+                self._rest(items, index, lettered[index])
+            elif heads_next or (header and equals):
+                self._header(items, index, item, value if header and equals else item)
             elif not flag and self._everything and index:
                 self._hide(items, index, item)
             else:
                 self._text(items, index, item)
             hides_next = flag and not equals and secret
+            heads_next = header and not equals
+
+    def _header(self, items: list[Any], index: int, item: str, header: str) -> None:
+        """``X-Api-Key: …``, as --header has it."""
+        name, colon, value = header.partition(":")
+        if colon and value.strip() and self._named(name.strip()):
+            self._rest(items, index, len(item) - len(value.lstrip()))
+        else:
+            self._text(items, index, item)
+
+    def _rest(self, items: list[Any], index: int, start: int) -> None:
+        """Hide what an argument holds from ``start`` on."""
+        item = items[index]
+        self.found.append(item[start:])
+        self._put(items, index, item[:start] + HIDDEN)
 
     def _annotations(self, annotations: Any) -> None:
         if annotations.__class__ is not dict:
@@ -269,7 +346,11 @@ class _Walk:
         for name, value in data.items():
             if value.__class__ is not str:
                 continue
-            if self._everything or len(value) > LARGE_CHARACTERS or self._named(name):
+            if (
+                self._everything
+                or len(value) > LARGE_CHARACTERS
+                or (self._named(name) and not self._stays(value, name))
+            ):
                 self._hide(data, name, value, f"[redacted: {len(value.encode())} bytes]")
             else:
                 self._text(data, name, value)
@@ -304,10 +385,16 @@ class _Walk:
                 _clean.clear()
             _clean.add(value)
 
-    def _hide(self, node: Any, place: str | int, value: str, instead: str = HIDDEN) -> None:
+    def _hide(self, node: Any, place: str | int, value: str, instead: str = HIDDEN, name: str = "") -> None:
         if value and value != instead and not value.startswith("[redacted"):
+            if self._stays(value, name or str(place)):
+                return
             self.found.append(value)
             self._put(node, place, instead)
+
+    def _stays(self, value: str, name: str) -> bool:
+        """Whether a value tells no secret though its name says so; of everything that is asked for, none stays."""
+        return not self._everything and (nothing(value, name) or referring(value))
 
     def _put(self, node: Any, place: str | int, value: str) -> None:
         node[place] = value
@@ -321,5 +408,13 @@ class _Walk:
         return any(fnmatchcase(low, pattern.lower()) for pattern in self._names)
 
 
+def _refers(node: dict[str, Any], field: str) -> bool:
+    """Whether a field names a Secret's key: {secretName: db, secretKey: password}, {secretKey: a, remoteRef: {…}}."""
+    return field == "secretKey" and ("remoteRef" in node or "secretName" in node)
+
+
 def _shows(cell: str, secret: str) -> bool:
-    return cell == secret if len(secret) < _TELLING else secret in cell
+    # A column of a list or an object is printed as JSON.
+    return (secret in cell if len(secret) >= _TELLING else cell == secret or f'"{secret}"' in cell) or (
+        ("\\" in cell) and dumps(secret)[1:-1] in cell
+    )
