@@ -20,6 +20,22 @@ import msgspec
 
 from kubemirror.settings import Redact, Settings
 from kubemirror.state.commands import in_list
+from kubemirror.state.fields import (
+    ANNOTATIONS,
+    ARGUMENTS,
+    BYTES,
+    CUSTOM,
+    ENVIRONMENT,
+    INSIDE,
+    MOST_NAMES,
+    PLAIN,
+    PROBE,
+    SECRET,
+    SKIP,
+    STRINGS,
+    TOLD,
+    fields_of,
+)
 from kubemirror.state.redact import LAST_APPLIED, Cut
 from kubemirror.state.secrets import (
     HIDDEN,
@@ -39,8 +55,6 @@ LARGE_CHARACTERS = 4096
 # What a cell must hold of a masked value to be masked too; shorter ones must be the whole cell.
 _TELLING = 6
 _LEAST_CELL = 4
-# Field names of all kinds in a large cluster are some thousands; a CR with keys of its own must not grow this.
-_NAMES = 16_384
 
 # Short strings without a secret in them, kept because they repeat: a condition's message, a policy, a mount's path.
 _SHORT = 160
@@ -52,38 +66,6 @@ _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 _cells = msgspec.json.Decoder(list[Any], float_hook=Decimal).decode
 
 
-# Below these nothing is masked: selectors and identity, and what is there once per object.
-_KEPT = frozenset(
-    {
-        "apiVersion", "creationTimestamp", "deletionTimestamp", "fieldPath", "finalizers", "generateName", "image",
-        "imageID", "kind", "labels", "lastTransitionTime", "lastUpdateTime", "matchExpressions", "matchLabels", "name",
-        "namespace", "nodeName", "nodeSelector", "ownerReferences", "resourceVersion", "resources", "tolerations",
-        "uid",
-    }
-)  # fmt: skip
-# Of Kubernetes' own kinds only: numbers, references and places. In a custom resource anything may be below them.
-_HARMLESS = frozenset(
-    {
-        "affinity", "allocatable", "capacity", "configMapKeyRef", "configMapRef", "fieldRef", "limits",
-        "observedGeneration", "ports", "requests", "resourceFieldRef", "rollingUpdate", "secretKeyRef", "secretRef",
-        "securityContext", "strategy", "topologySpreadConstraints", "updateStrategy", "valueFrom", "volumeDevices",
-        "volumeMounts",
-    }
-)  # fmt: skip
-# Of these only what is run or sent tells anything.
-_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
-_PLAIN, _SECRET, _SKIP, _BYTES, _ARGUMENTS, _ENVIRONMENT, _ANNOTATIONS, _STRINGS, _PROBE = range(9)
-_TOLD = frozenset({_PLAIN, _SECRET})
-_INSIDE = frozenset({_PLAIN, _SECRET, _BYTES, _ARGUMENTS, _ENVIRONMENT})
-_SPECIAL = {
-    "caBundle": _BYTES,
-    "args": _ARGUMENTS,
-    "command": _ARGUMENTS,
-    "env": _ENVIRONMENT,
-    "annotations": _ANNOTATIONS,
-    "stringData": _STRINGS,
-    **dict.fromkeys(_KEPT, _SKIP),
-}
 # Kubernetes' own annotations are read by the mirror and by clients (a Deployment's revision).
 _KUBERNETES = ("kubernetes.io", "k8s.io")
 
@@ -113,30 +95,6 @@ def redaction_of(settings: Settings) -> Cut:
     return Masking(settings.keep_managed_fields, redact=settings.redaction, names=settings.redact_name)
 
 
-class _Fields(dict[str, int]):
-    """What is to be done with a field, by its name; decided once for each."""
-
-    def __init__(self, special: dict[str, int]) -> None:
-        super().__init__(special)
-        self._special = special
-
-    def __missing__(self, field: str) -> int:
-        if len(self) >= _NAMES:
-            self.clear()
-            self.update(self._special)
-        kind = self[field] = _SECRET if field_named(field) else _PLAIN
-        return kind
-
-
-_custom = _Fields(_SPECIAL)
-_built_in = _Fields({**_SPECIAL, **dict.fromkeys(_HARMLESS, _SKIP), **dict.fromkeys(_PROBES, _PROBE)})
-
-
-def _fields_of(group_version: str) -> _Fields:
-    group, slash, _ = group_version.partition("/")
-    return _built_in if not slash or "." not in group or group.endswith(".k8s.io") else _custom
-
-
 class _Walk:
     """One object's. found: what was masked, as it was."""
 
@@ -145,13 +103,13 @@ class _Walk:
     def __init__(self, *, everything: bool, names: tuple[str, ...]) -> None:
         self._everything = everything
         self._names = names
-        self._fields = _custom
+        self._fields = CUSTOM
         self.found: list[str] = []
         self.changed = False
 
     def object(self, document: dict[str, Any]) -> None:
         kind, group = document["kind"], str(document["apiVersion"])
-        self._fields = _fields_of(group)
+        self._fields = fields_of(group)
         annotations = document["metadata"].get("annotations")
         if annotations:
             self._annotations(annotations)
@@ -168,7 +126,7 @@ class _Walk:
                     self._all(value, HIDDEN_BYTES)
             elif value.__class__ is dict or value.__class__ is list:
                 self._walk(value, self._fields[field])
-            elif value.__class__ is str and self._fields[field] != _SKIP:
+            elif value.__class__ is str and self._fields[field] != SKIP:
                 self._string(document, field, value)
 
     def cells(self, cells: bytes, document: dict[str, Any]) -> bytes:
@@ -181,7 +139,7 @@ class _Walk:
                 printed[index] = HIDDEN if any(_shows(cell, each) for each in self.found) else hidden(cell, [])
         return _encode(printed)
 
-    def _walk(self, node: Any, kind: int = _PLAIN) -> None:
+    def _walk(self, node: Any, kind: int = PLAIN) -> None:
         """What is below ``node``, a dict or a list that stands in a field of ``kind``."""
         fields, clean, named_too = self._fields, _clean, bool(self._names)
         below = [node] if node.__class__ is dict else [*self._below(node, kind)]
@@ -191,37 +149,37 @@ class _Walk:
                 of = value.__class__
                 if of is str:
                     kind = fields[field]
-                    if kind == _PLAIN:
+                    if kind == PLAIN:
                         if value not in clean:
                             self._text(node, field, value)
-                    elif kind == _SECRET:
+                    elif kind == SECRET:
                         if not _refers(node, field):
                             self._hide(node, field, value)
-                    elif kind == _BYTES:
+                    elif kind == BYTES:
                         self._hide(node, field, value, HIDDEN_BYTES)
-                    elif kind != _SKIP:
+                    elif kind != SKIP:
                         self._text(node, field, value)
                 elif of is dict:
                     kind = fields[field]
-                    if kind == _SECRET and fields is _custom:
+                    if kind == SECRET and fields is CUSTOM:
                         below += self._secrets([value], field)
-                    elif kind in _INSIDE:
+                    elif kind in INSIDE:
                         below.append(value)
-                    elif kind == _ANNOTATIONS:
+                    elif kind == ANNOTATIONS:
                         self._annotations(value)
-                    elif kind == _STRINGS:
+                    elif kind == STRINGS:
                         self._all(value, HIDDEN)
-                    elif kind == _PROBE and ("exec" in value or "httpHeaders" in (value.get("httpGet") or ())):
+                    elif kind == PROBE and ("exec" in value or "httpHeaders" in (value.get("httpGet") or ())):
                         below.append(value)
                 elif of is list:
                     kind = fields[field]
-                    if kind == _SECRET and fields is _custom:
+                    if kind == SECRET and fields is CUSTOM:
                         below += self._secrets(value, field)
-                    elif kind != _SKIP:
+                    elif kind != SKIP:
                         below += self._below(value, kind)
             if "value" in node:
                 # Custom resources have variables of their own kinds; a taint has a key and a value too.
-                name, value = node.get("name", node.get("key") if fields is _custom else None), node["value"]
+                name, value = node.get("name", node.get("key") if fields is CUSTOM else None), node["value"]
                 if name.__class__ is str and value.__class__ is str and self._named(name) and "effect" not in node:
                     self._hide(node, "value", value, name=name)
             if named_too:
@@ -251,10 +209,10 @@ class _Walk:
                 if of is str:
                     if not (beside(field) or (field == "key" and keyed(node)) or _refers(node, field)):
                         self._hide(node, field, value, name=name)
-                    elif kind != _SKIP:
+                    elif kind != SKIP:
                         self._text(node, field, value)
                 elif of is list or of is dict:
-                    if kind not in _TOLD or beside(field) or aside(field):
+                    if kind not in TOLD or beside(field) or aside(field):
                         others.append({field: value})
                     elif of is list:
                         lists.append(value)
@@ -264,11 +222,11 @@ class _Walk:
 
     def _below(self, items: list[Any], kind: int) -> list[dict[str, Any]]:
         """The objects in a list; its strings are masked here."""
-        if kind == _ARGUMENTS:
+        if kind == ARGUMENTS:
             self._arguments(items)
             return []
         if items and items[0].__class__ is dict:
-            if kind == _ENVIRONMENT and self._everything:
+            if kind == ENVIRONMENT and self._everything:
                 for item in items:
                     if item.__class__ is dict and item.get("value").__class__ is str:
                         self._hide(item, "value", item["value"])
@@ -280,7 +238,7 @@ class _Walk:
             if of is dict:
                 below.append(item)
             elif of is str:
-                if kind == _SECRET:
+                if kind == SECRET:
                     self._hide(items, index, item)
                 elif item not in _clean:
                     self._text(items, index, item)
@@ -381,7 +339,7 @@ class _Walk:
         if text is not value:
             self._put(node, place, text)
         elif len(value) <= _SHORT:
-            if len(_clean) >= _NAMES:
+            if len(_clean) >= MOST_NAMES:
                 _clean.clear()
             _clean.add(value)
 
