@@ -31,6 +31,7 @@ WEBHOOKS = _core(
 SECRET_NAMES = (
     "PASSWORD", "DB_PASSWORD", "MYSQL_PWD", "API_KEY", "ACCESS_TOKEN", "CLIENT_SECRET", "AWS_SECRET_ACCESS_KEY",
     "PRIVATE_KEY", "SIGNING_KEY", "SENTRY_DSN", "REDIS_PASS", "basic-auth", "credentials", "sessionCookie", "jwt",
+    "BEARER", "GITHUB_PAT", "OAUTH",
 )  # fmt: skip
 
 
@@ -62,6 +63,14 @@ class Canaries:
         yield f"postgres://user:{self.plain()}@db.shop/web"
         yield f"token={self.plain()}"
         yield f'{{"password": "{self.plain()}"}}'
+        yield f"https://hooks.slack.com/services/T01/B01/{self.plain()}"
+        yield f'"Authorization: Token {self.plain()}"'
+        yield f'{{"secrets": ["{self.plain()}", "{self.plain()}"], "secret": {{"nested": "{self.plain()}"}}}}'
+        yield f"<password>{self.plain()}</password>"
+        yield f"define('DB_PASSWORD', '{self.plain()}');"
+        yield f"mysql -p{self.plain()} -u root"
+        yield f"curl -u user:{self.plain()} https://h"
+        yield f"run --password {self.plain()}"
 
 
 def pod_template(canaries: Canaries) -> JSON:
@@ -74,7 +83,11 @@ def pod_template(canaries: Canaries) -> JSON:
                 "image": "registry.example/shop/web:1.0",
                 "env": [{"name": name, "value": canaries.plain()} for name in SECRET_NAMES]
                 + [{"name": f"NOTE_{index}", "value": shape} for index, shape in enumerate(shapes)],
-                "args": [f"--password={canaries.plain()}", "--token", canaries.plain(), *canaries.shaped()],
+                "args": [
+                    *(f"--password={canaries.plain()}", "--token", canaries.plain(), *canaries.shaped()),
+                    *(f"--header=X-Api-Key: {canaries.plain()}", "-H", f"X-Auth-Token: {canaries.plain()}"),
+                    *("--username", "me", "-p", canaries.plain()),
+                ],
                 "command": ["sh", "-c", f"export DB_PASSWORD={canaries.plain()}; run --api-key={canaries.plain()}"],
                 "livenessProbe": {
                     "httpGet": {"path": "/", "httpHeaders": [{"name": "Authorization", "value": canaries.plain()}]},
@@ -104,6 +117,13 @@ def config_map(canaries: Canaries) -> JSON:
     data = {name: canaries.plain() for name in SECRET_NAMES}
     data |= {f"file-{index}": f"first: line\n{shape}\n" for index, shape in enumerate(canaries.shaped())}
     data["app.yaml"] = f"db:\n  password: {canaries.plain()}\n  token: '{canaries.plain()}'\n"
+    data["lists.yaml"] = (
+        f"passwords:\n  - {canaries.plain()}\n  - {canaries.plain()}\nsecret: |\n  {canaries.plain()}\n"
+        f"secret2: >-\n  {canaries.plain()}\ncredentials:\n  user: me\n  pass: {canaries.plain()}\n"
+    )
+    data["properties"] = f"spring.datasource.password:{canaries.plain()}\n"
+    data["netrc"] = f"machine h login u password {canaries.plain()}\n"
+    data["docker.json"] = f'{{"auths":{{"r.example":{{"auth":"{canaries.plain()}"}}}}}}'
     data["large"] = f"{'x' * 5000}{canaries.plain()}"
     binary = {"blob": b64encode(canaries.plain().encode()).decode()}
     return {"data": data, "binaryData": binary}
@@ -111,7 +131,13 @@ def config_map(canaries: Canaries) -> JSON:
 
 def login(canaries: Canaries) -> JSON:
     spec = {"username": "me", "password": canaries.plain(), "auth": {"clientSecret": canaries.plain()}}
-    tokens = {"tokens": [{"token": canaries.plain()}], "headers": [{"name": "X-Api-Key", "value": canaries.plain()}]}
+    tokens: JSON = {
+        "tokens": [{"token": canaries.plain()}],
+        "headers": [{"name": "X-Api-Key", "value": canaries.plain()}],
+    }
+    tokens |= {"passwords": [canaries.plain(), canaries.plain()], "credentials": {"pass": canaries.plain()}}
+    tokens |= {"secret": {"nested": {"deeper": [canaries.plain()]}}}
+    tokens["headers"] += [{"key": "API_TOKEN", "value": canaries.plain()}]
     return {"spec": {**spec, **tokens, "stringData": {"a": canaries.plain()}}, "status": status(canaries)}
 
 

@@ -16,7 +16,8 @@ from kubemirror.settings import Access, Redact, Settings
 from kubemirror.state.masking import Masking, redaction_of
 from kubemirror.state.objects import Ingest
 from kubemirror.state.redact import CUT, Cut
-from kubemirror.state.secrets import HIDDEN, HIDDEN_BYTES, field_named, hidden, named
+from kubemirror.state.secrets import HIDDEN, HIDDEN_BYTES, field_named, named
+from kubemirror.state.texts import hidden
 
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\n-----END PRIVATE KEY-----\n"
 JWT = "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJzdWIiOiJzeXN0ZW06c2VydmljZWFjY291bnQifQ.c2lnbmF0dXJl"
@@ -41,7 +42,8 @@ def contained(fields: dict[str, Any], **options: Any) -> Any:
 @pytest.mark.parametrize(
     "name",
     ["DB_PASSWORD", "password", "MYSQL_PWD", "API_KEY", "apiKey", "AUTH_TOKEN", "SIGNING_KEY", "CLIENT_SECRET", "KEY",
-     "AWS_SECRET_ACCESS_KEY", "SENTRY_DSN", "REDIS_PASS", "GITHUB_TOKEN", "basic.auth", "sessionCookie"],
+     "AWS_SECRET_ACCESS_KEY", "SENTRY_DSN", "REDIS_PASS", "GITHUB_TOKEN", "basic.auth", "sessionCookie", "BEARER",
+     "GITHUB_PAT", "githubPat", "OAUTH", "SLACK_WEBHOOK_URL"],
 )  # fmt: skip
 def test_a_variable_of_a_secrets_name_is_masked(name: str) -> None:
     app = contained(container(env=[{"name": name, "value": "hunter2"}, {"name": "LOG", "value": "info"}]))
@@ -51,10 +53,19 @@ def test_a_variable_of_a_secrets_name_is_masked(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["TOKEN_FILE", "SECRET_NAME", "PASSWORD_PATH", "TOKEN_TTL", "KEYCLOAK_URL", "MONKEY", "PASSENGERS", "AUTHOR"],
-)
+    ["TOKEN_FILE", "SECRET_NAME", "PASSWORD_PATH", "TOKEN_TTL", "KEYCLOAK_URL", "MONKEY", "PASSENGERS", "AUTHOR",
+     "PATH", "COMPAT", "IMAGE_PULL_SECRET", "TOKEN_REVIEWERS", "TOKEN_URL", "OAUTH_URL"],
+)  # fmt: skip
 def test_a_variable_that_tells_where_a_secret_is_stays(name: str) -> None:
     assert contained(container(env=[{"name": name, "value": "something"}]))["env"][0]["value"] == "something"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("USE_TOKEN", "true"), ("ALLOW_EMPTY_PASSWORD", "yes"), ("MAX_TOKENS", "4096"), ("PASSWORD", "$(DB_PASSWORD)")],
+)
+def test_a_switch_a_count_and_a_reference_stay_whatever_their_variables_name(name: str, value: str) -> None:
+    assert contained(container(env=[{"name": name, "value": value}]))["env"][0]["value"] == value
 
 
 def test_a_reference_to_a_secret_stays() -> None:
@@ -73,6 +84,24 @@ def test_a_reference_to_a_secret_stays() -> None:
         (["--dsn=postgres://me:hunter2@db/shop"], ["--dsn=[redacted]"]),
         (["--db=postgres://me:hunter2@db/shop"], ["--db=postgres://me:[redacted]@db/shop"]),
         (["--secret=$(SECRET)"], ["--secret=[redacted]"]),
+        (["--header=X-Api-Key: hunter2"], ["--header=X-Api-Key: [redacted]"]),
+        (
+            ["--header", "X-Auth: x", "-H", "Basic-Auth: hunter2"],
+            ["--header", "X-Auth: [redacted]", "-H", "Basic-Auth: [redacted]"],
+        ),
+        (["-H", "Authorization: Token hunter2"], ["-H", "Authorization: [redacted]"]),
+        (["--header=Accept: text/plain"], ["--header=Accept: text/plain"]),
+        (["mysql", "-u", "root", "-phunter2"], ["mysql", "-u", "root", "-p[redacted]"]),
+        (["--username", "me", "-p", "hunter2"], ["--username", "me", "-p", "[redacted]"]),
+        (["-p", "Hunter2Hunter2"], ["-p", "[redacted]"]),
+        (["curl", "-u", "me:hunter2", "https://h"], ["curl", "-u", "me:[redacted]", "https://h"]),
+        (["--user=me:hunter2", "https://h"], ["--user=me:[redacted]", "https://h"]),
+        (
+            ["-p", "8080", "-p", "tcp", "-p", "/data", "-u", "1000:1000"],
+            ["-p", "8080", "-p", "tcp", "-p", "/data", "-u", "1000:1000"],
+        ),
+        (["ssh", "-p", "22", "host"], ["ssh", "-p", "22", "host"]),
+        (["--password-stdin", "x", "--enable-token=true"], ["--password-stdin", "x", "--enable-token=true"]),
     ],
 )
 def test_arguments_that_assign_a_secret_are_masked(arguments: list[str], masked: list[str]) -> None:
@@ -153,6 +182,83 @@ def test_fields_of_a_secrets_name_are_masked_in_any_kind() -> None:
         "token": HIDDEN,
     }
     assert body["password"] == HIDDEN
+
+
+SECRETS = {
+    "passwords": ["hunter2", "hunter2"],
+    "auth": {"secret": {"nested": "hunter2", "deeper": [{"still": "hunter2"}]}},
+    "credentials": {"user": "me", "pass": "hunter2", "region": "eu", "id": "x"},
+    "adminPass": "hunter2",
+    "apiKeys": {"jane": "hunter2"},
+    "settings": [{"key": "API_TOKEN", "value": "hunter2"}, {"key": "COLOR", "value": "blue"}],
+    "secrets": [{"name": "db", "value": "hunter2"}],
+    "values": "password:\n- hunter2\n",
+}
+
+
+def test_lists_and_objects_of_a_secrets_name_are_masked_in_a_custom_resource_and_keep_their_shape() -> None:
+    body = held({"kind": "Login", "apiVersion": "example.com/v1", "spec": SECRETS})
+
+    assert body["spec"] == json.loads(json.dumps(SECRETS).replace("hunter2", HIDDEN))
+
+
+TOLD = {
+    "secretName": "db",
+    "passwordSecretRef": {"name": "db", "key": "password"},
+    "password": {"secretKeyRef": {"name": "db", "key": "password"}},
+    "token": {"name": "db", "key": "token", "optional": True},
+    "accessKeySecret": {"name": "s3", "key": "access"},
+    "tokenReviewers": ["jane"],
+    "passwordPolicy": {"minLength": 8, "symbols": True, "kind": "strict"},
+    "tokens": 5,
+    "maxTokens": "4096",
+    "secrets": [{"name": "db"}, {"name": "tls", "namespace": "shop"}],
+    "imagePullSecrets": [{"name": "registry"}],
+    "pullSecrets": ["registry"],
+    "existingSecret": "db",
+    "credentials": {"source": "Secret", "secretRef": {"namespace": "shop", "name": "db", "key": "creds"}},
+    "data": [{"secretKey": "password", "remoteRef": {"key": "shop/db", "property": "password"}}],
+    "secret": {"enabled": True, "size": 3, "metadata": {"purpose": "tests"}, "type": "Opaque"},
+    "auth": {"secret": "{{ .Values.secret }}", "token": "$(TOKEN)"},
+    "template": {
+        "spec": {
+            "automountServiceAccountToken": False,
+            "serviceAccountName": "token-reader",
+            "volumes": [
+                {"name": "db-secret", "secret": {"secretName": "db", "items": [{"key": "a", "path": "b"}]}},
+                {
+                    "name": "token",
+                    "projected": {
+                        "sources": [
+                            {"serviceAccountToken": {"path": "token", "audience": "vault", "expirationSeconds": 3600}},
+                            {"secret": {"name": "db", "items": [{"key": "a", "path": "b", "mode": 420}]}},
+                        ]
+                    },
+                },
+            ],
+            "tolerations": [{"key": "token", "operator": "Equal", "value": "x", "effect": "NoSchedule"}],
+        }
+    },
+}
+
+
+@pytest.mark.parametrize(("kind", "group"), [("Login", "example.com/v1"), ("Deployment", "apps/v1")])
+def test_names_counts_switches_and_references_stay(kind: str, group: str) -> None:
+    spec = TOLD if kind == "Login" else TOLD["template"]
+    cells = ["web", "db", "registry", "4096", "password"]
+    body = held({"kind": kind, "apiVersion": group, "spec": spec}, cells=json.dumps(cells).encode())
+
+    assert body["spec"] == spec
+    assert body["cells"] == cells
+
+
+def test_a_cell_that_prints_a_masked_list_is_masked_too() -> None:
+    cells = json.dumps(["web", '["a1","b2"]', '{"nested":"c\\"33333"}', '["c1"]']).encode()
+    spec = {"passwords": ["a1", "b2"], "secret": {"nested": 'c"33333'}}
+
+    body = held({"kind": "Login", "apiVersion": "example.com/v1", "spec": spec}, cells=cells)
+
+    assert body["cells"] == ["web", HIDDEN, HIDDEN, '["c1"]']
 
 
 def test_a_cell_that_shows_what_was_masked_is_masked_too() -> None:

@@ -13,21 +13,48 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from json import dumps
 from typing import Any
 
 import msgspec
 
 from kubemirror.settings import Redact, Settings
+from kubemirror.state.commands import in_list
+from kubemirror.state.fields import (
+    ANNOTATIONS,
+    ARGUMENTS,
+    BYTES,
+    CUSTOM,
+    ENVIRONMENT,
+    INSIDE,
+    MOST_NAMES,
+    PLAIN,
+    PROBE,
+    SECRET,
+    SKIP,
+    STRINGS,
+    TOLD,
+    fields_of,
+)
 from kubemirror.state.redact import LAST_APPLIED, Cut
-from kubemirror.state.secrets import HIDDEN, HIDDEN_BYTES, field_named, hidden, named
+from kubemirror.state.secrets import (
+    HIDDEN,
+    HIDDEN_BYTES,
+    aside,
+    beside,
+    field_named,
+    keyed,
+    named,
+    nothing,
+    referring,
+)
+from kubemirror.state.texts import hidden
 
 # A file of this size in a ConfigMap is a program's whole configuration: nobody can tell what is in it.
 LARGE_CHARACTERS = 4096
 # What a cell must hold of a masked value to be masked too; shorter ones must be the whole cell.
 _TELLING = 6
 _LEAST_CELL = 4
-# Field names of all kinds in a large cluster are some thousands; a CR with keys of its own must not grow this.
-_NAMES = 16_384
 
 # Short strings without a secret in them, kept because they repeat: a condition's message, a policy, a mount's path.
 _SHORT = 160
@@ -39,37 +66,6 @@ _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 _cells = msgspec.json.Decoder(list[Any], float_hook=Decimal).decode
 
 
-# Below these nothing is masked: selectors and identity, and what is there once per object.
-_KEPT = frozenset(
-    {
-        "apiVersion", "creationTimestamp", "deletionTimestamp", "fieldPath", "finalizers", "generateName", "image",
-        "imageID", "kind", "labels", "lastTransitionTime", "lastUpdateTime", "matchExpressions", "matchLabels", "name",
-        "namespace", "nodeName", "nodeSelector", "ownerReferences", "resourceVersion", "resources", "tolerations",
-        "uid",
-    }
-)  # fmt: skip
-# Of Kubernetes' own kinds only: numbers, references and places. In a custom resource anything may be below them.
-_HARMLESS = frozenset(
-    {
-        "affinity", "allocatable", "capacity", "configMapKeyRef", "configMapRef", "fieldRef", "limits",
-        "observedGeneration", "ports", "requests", "resourceFieldRef", "rollingUpdate", "secretKeyRef", "secretRef",
-        "securityContext", "strategy", "topologySpreadConstraints", "updateStrategy", "valueFrom", "volumeDevices",
-        "volumeMounts",
-    }
-)  # fmt: skip
-# Of these only what is run or sent tells anything.
-_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
-_PLAIN, _SECRET, _SKIP, _BYTES, _ARGUMENTS, _ENVIRONMENT, _ANNOTATIONS, _STRINGS, _PROBE = range(9)
-_INSIDE = frozenset({_PLAIN, _SECRET, _BYTES, _ARGUMENTS, _ENVIRONMENT})
-_SPECIAL = {
-    "caBundle": _BYTES,
-    "args": _ARGUMENTS,
-    "command": _ARGUMENTS,
-    "env": _ENVIRONMENT,
-    "annotations": _ANNOTATIONS,
-    "stringData": _STRINGS,
-    **dict.fromkeys(_KEPT, _SKIP),
-}
 # Kubernetes' own annotations are read by the mirror and by clients (a Deployment's revision).
 _KUBERNETES = ("kubernetes.io", "k8s.io")
 
@@ -99,30 +95,6 @@ def redaction_of(settings: Settings) -> Cut:
     return Masking(settings.keep_managed_fields, redact=settings.redaction, names=settings.redact_name)
 
 
-class _Fields(dict[str, int]):
-    """What is to be done with a field, by its name; decided once for each."""
-
-    def __init__(self, special: dict[str, int]) -> None:
-        super().__init__(special)
-        self._special = special
-
-    def __missing__(self, field: str) -> int:
-        if len(self) >= _NAMES:
-            self.clear()
-            self.update(self._special)
-        kind = self[field] = _SECRET if field_named(field) else _PLAIN
-        return kind
-
-
-_custom = _Fields(_SPECIAL)
-_built_in = _Fields({**_SPECIAL, **dict.fromkeys(_HARMLESS, _SKIP), **dict.fromkeys(_PROBES, _PROBE)})
-
-
-def _fields_of(group_version: str) -> _Fields:
-    group, slash, _ = group_version.partition("/")
-    return _built_in if not slash or "." not in group or group.endswith(".k8s.io") else _custom
-
-
 class _Walk:
     """One object's. found: what was masked, as it was."""
 
@@ -131,13 +103,13 @@ class _Walk:
     def __init__(self, *, everything: bool, names: tuple[str, ...]) -> None:
         self._everything = everything
         self._names = names
-        self._fields = _custom
+        self._fields = CUSTOM
         self.found: list[str] = []
         self.changed = False
 
     def object(self, document: dict[str, Any]) -> None:
         kind, group = document["kind"], str(document["apiVersion"])
-        self._fields = _fields_of(group)
+        self._fields = fields_of(group)
         annotations = document["metadata"].get("annotations")
         if annotations:
             self._annotations(annotations)
@@ -154,7 +126,7 @@ class _Walk:
                     self._all(value, HIDDEN_BYTES)
             elif value.__class__ is dict or value.__class__ is list:
                 self._walk(value, self._fields[field])
-            elif value.__class__ is str and self._fields[field] != _SKIP:
+            elif value.__class__ is str and self._fields[field] != SKIP:
                 self._string(document, field, value)
 
     def cells(self, cells: bytes, document: dict[str, Any]) -> bytes:
@@ -167,7 +139,7 @@ class _Walk:
                 printed[index] = HIDDEN if any(_shows(cell, each) for each in self.found) else hidden(cell, [])
         return _encode(printed)
 
-    def _walk(self, node: Any, kind: int = _PLAIN) -> None:
+    def _walk(self, node: Any, kind: int = PLAIN) -> None:
         """What is below ``node``, a dict or a list that stands in a field of ``kind``."""
         fields, clean, named_too = self._fields, _clean, bool(self._names)
         below = [node] if node.__class__ is dict else [*self._below(node, kind)]
@@ -177,43 +149,84 @@ class _Walk:
                 of = value.__class__
                 if of is str:
                     kind = fields[field]
-                    if kind == _PLAIN:
+                    if kind == PLAIN:
                         if value not in clean:
                             self._text(node, field, value)
-                    elif kind == _SECRET:
-                        self._hide(node, field, value)
-                    elif kind == _BYTES:
+                    elif kind == SECRET:
+                        if not _refers(node, field):
+                            self._hide(node, field, value)
+                    elif kind == BYTES:
                         self._hide(node, field, value, HIDDEN_BYTES)
-                    elif kind != _SKIP:
+                    elif kind != SKIP:
                         self._text(node, field, value)
                 elif of is dict:
                     kind = fields[field]
-                    if kind in _INSIDE:
+                    if kind == SECRET and fields is CUSTOM:
+                        below += self._secrets([value], field)
+                    elif kind in INSIDE:
                         below.append(value)
-                    elif kind == _ANNOTATIONS:
+                    elif kind == ANNOTATIONS:
                         self._annotations(value)
-                    elif kind == _STRINGS:
+                    elif kind == STRINGS:
                         self._all(value, HIDDEN)
-                    elif kind == _PROBE and ("exec" in value or "httpHeaders" in (value.get("httpGet") or ())):
+                    elif kind == PROBE and ("exec" in value or "httpHeaders" in (value.get("httpGet") or ())):
                         below.append(value)
                 elif of is list:
                     kind = fields[field]
-                    if kind != _SKIP:
+                    if kind == SECRET and fields is CUSTOM:
+                        below += self._secrets(value, field)
+                    elif kind != SKIP:
                         below += self._below(value, kind)
             if "value" in node:
-                name, value = node.get("name"), node["value"]
-                if name.__class__ is str and value.__class__ is str and self._named(name):
-                    self._hide(node, "value", value)
+                # Custom resources have variables of their own kinds; a taint has a key and a value too.
+                name, value = node.get("name", node.get("key") if fields is CUSTOM else None), node["value"]
+                if name.__class__ is str and value.__class__ is str and self._named(name) and "effect" not in node:
+                    self._hide(node, "value", value, name=name)
             if named_too:
                 self._mask_listed(node)
 
+    def _secrets(self, items: list[Any], name: str) -> list[dict[str, Any]]:
+        """Hide what stands in a custom resource below a field of a secret's ``name``; the objects that are no part.
+
+        Numbers and switches stay, and what only tells about the secret: its name, a reference.
+        """
+        others: list[dict[str, Any]] = []
+        lists, objects = [items], list[dict[str, Any]]()
+        while lists or objects:
+            if lists:
+                listed = lists.pop()
+                for index, item in enumerate(listed):
+                    if item.__class__ is str:
+                        self._hide(listed, index, item, name=name)
+                    elif item.__class__ is list:
+                        lists.append(item)
+                    elif item.__class__ is dict:
+                        objects.append(item)
+                continue
+            node = objects.pop()
+            for field, value in node.items():
+                kind, of = self._fields[field], value.__class__
+                if of is str:
+                    if not (beside(field) or (field == "key" and keyed(node)) or _refers(node, field)):
+                        self._hide(node, field, value, name=name)
+                    elif kind != SKIP:
+                        self._text(node, field, value)
+                elif of is list or of is dict:
+                    if kind not in TOLD or beside(field) or aside(field):
+                        others.append({field: value})
+                    elif of is list:
+                        lists.append(value)
+                    else:
+                        objects.append(value)
+        return others
+
     def _below(self, items: list[Any], kind: int) -> list[dict[str, Any]]:
         """The objects in a list; its strings are masked here."""
-        if kind == _ARGUMENTS:
+        if kind == ARGUMENTS:
             self._arguments(items)
             return []
         if items and items[0].__class__ is dict:
-            if kind == _ENVIRONMENT and self._everything:
+            if kind == ENVIRONMENT and self._everything:
                 for item in items:
                     if item.__class__ is dict and item.get("value").__class__ is str:
                         self._hide(item, "value", item["value"])
@@ -225,7 +238,7 @@ class _Walk:
             if of is dict:
                 below.append(item)
             elif of is str:
-                if kind == _SECRET:
+                if kind == SECRET:
                     self._hide(items, index, item)
                 elif item not in _clean:
                     self._text(items, index, item)
@@ -234,23 +247,45 @@ class _Walk:
         return below
 
     def _arguments(self, items: list[Any]) -> None:
-        hides_next = False
+        hides_next, heads_next = False, False
+        lettered = in_list(items)
         for index, item in enumerate(items):
             if item.__class__ is not str:
                 continue
             name, equals, value = item.partition("=")
             flag = name.startswith("-")
             secret = self._everything or self._named(name.lstrip("-"))
+            header = flag and not secret and name.lower().endswith(("header", "headers", "-h"))
             if hides_next and not flag:
                 self._hide(items, index, item)
             elif flag and equals and value and secret:
-                self.found.append(value)
-                self._put(items, index, f"{name}={HIDDEN}")
+                if self._everything or not nothing(value, name):
+                    self.found.append(value)
+                    self._put(items, index, f"{name}={HIDDEN}")
+            elif index in lettered:
+                self._rest(items, index, lettered[index])
+            elif heads_next or (header and equals):
+                self._header(items, index, item, value if header and equals else item)
             elif not flag and self._everything and index:
                 self._hide(items, index, item)
             else:
                 self._text(items, index, item)
             hides_next = flag and not equals and secret
+            heads_next = header and not equals
+
+    def _header(self, items: list[Any], index: int, item: str, header: str) -> None:
+        """``X-Api-Key: …``, as --header has it."""
+        name, colon, value = header.partition(":")
+        if colon and value.strip() and self._named(name.strip()):
+            self._rest(items, index, len(item) - len(value.lstrip()))
+        else:
+            self._text(items, index, item)
+
+    def _rest(self, items: list[Any], index: int, start: int) -> None:
+        """Hide what an argument holds from ``start`` on."""
+        item = items[index]
+        self.found.append(item[start:])
+        self._put(items, index, item[:start] + HIDDEN)
 
     def _annotations(self, annotations: Any) -> None:
         if annotations.__class__ is not dict:
@@ -269,7 +304,11 @@ class _Walk:
         for name, value in data.items():
             if value.__class__ is not str:
                 continue
-            if self._everything or len(value) > LARGE_CHARACTERS or self._named(name):
+            if (
+                self._everything
+                or len(value) > LARGE_CHARACTERS
+                or (self._named(name) and not self._stays(value, name))
+            ):
                 self._hide(data, name, value, f"[redacted: {len(value.encode())} bytes]")
             else:
                 self._text(data, name, value)
@@ -300,14 +339,20 @@ class _Walk:
         if text is not value:
             self._put(node, place, text)
         elif len(value) <= _SHORT:
-            if len(_clean) >= _NAMES:
+            if len(_clean) >= MOST_NAMES:
                 _clean.clear()
             _clean.add(value)
 
-    def _hide(self, node: Any, place: str | int, value: str, instead: str = HIDDEN) -> None:
+    def _hide(self, node: Any, place: str | int, value: str, instead: str = HIDDEN, name: str = "") -> None:
         if value and value != instead and not value.startswith("[redacted"):
+            if self._stays(value, name or str(place)):
+                return
             self.found.append(value)
             self._put(node, place, instead)
+
+    def _stays(self, value: str, name: str) -> bool:
+        """Whether a value tells no secret though its name says so; of everything that is asked for, none stays."""
+        return not self._everything and (nothing(value, name) or referring(value))
 
     def _put(self, node: Any, place: str | int, value: str) -> None:
         node[place] = value
@@ -321,5 +366,13 @@ class _Walk:
         return any(fnmatchcase(low, pattern.lower()) for pattern in self._names)
 
 
+def _refers(node: dict[str, Any], field: str) -> bool:
+    """Whether a field names a Secret's key: {secretName: db, secretKey: password}, {secretKey: a, remoteRef: {…}}."""
+    return field == "secretKey" and ("remoteRef" in node or "secretName" in node)
+
+
 def _shows(cell: str, secret: str) -> bool:
-    return cell == secret if len(secret) < _TELLING else secret in cell
+    # A column of a list or an object is printed as JSON.
+    return (secret in cell if len(secret) >= _TELLING else cell == secret or f'"{secret}"' in cell) or (
+        ("\\" in cell) and dumps(secret)[1:-1] in cell
+    )

@@ -1,4 +1,4 @@
-"""What a secret looks like: by the name it stands under, by its own form, or assigned to a name inside a text.
+"""What a secret looks like: by the name it stands under, and by its own form.
 
 Names decide for values of any form; forms (JWT, PEM, the prefixes that issuers give their tokens) decide under any
 name. Both err on the side of hiding: who sees too little can ask for more (``--redact``), who saw a token cannot
@@ -10,24 +10,63 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from collections.abc import Iterable
 from functools import lru_cache
 
 HIDDEN = "[redacted]"
 # Where the field is of bytes: clients with Go's types refuse what is no base64.
 HIDDEN_BYTES = b64encode(HIDDEN.encode()).decode()
 
-_WORD = (
-    r"passw(?:or)?d|passphrase|passwd|pwd|secrets?|token|credentials?|cookie|dsn|"
-    r"(?:api|access|private|secret|encryption|signing|master|shared|account|auth|ssh|tls|service)[_.-]?key|"
-    r"connection[_.-]?string|client-key-data|client-certificate-data|certificate-authority-data"
+# In small letters, the longer before the shorter, and each begun by a letter of its own: so a search in lowered text
+# looks at few places.
+_KEYS = (
+    "api",
+    "access",
+    "private",
+    "secret",
+    "encryption",
+    "signing",
+    "master",
+    "shared",
+    "account",
+    "auth",
+    "ssh",
+    "tls",
+)
+WORD = "|".join(
+    (
+        *(rf"{each}[_.-]?key" for each in (*_KEYS, "service")),
+        r"passw(?:or)?d|passphrase|passwd|pwd|secrets?|token|credentials?|cookie|dsn|connection[_.-]?string",
+        r"client-key-data|client-certificate-data|certificate-authority-data",
+    )
 )
 # What these words mean another thing with: the secret's place, size or life, not the secret.
 _HARMLESS = re.compile(
     r"(?i)(?:[_.-]?(?:files?|paths?|dir|directory|names?|namespace|refs?|seconds|minutes|ttl|expiry|expiration|duration|"
-    r"type|class|version|count|size|length|limit|policy|mode|enabled|disabled|required|issuer|audiences?|algorithm))$"
+    r"type|class|version|count|size|length|limit|policy|mode|enabled|disabled|required|issuer|audiences?|algorithm|"
+    r"stdin|review(?:er)?s?)|(?:pull|existing)[_.-]?secrets?|token[_.-]?(?:ur[il]|endpoint))$|^no[_.-]"
 )
-_NAME = re.compile(rf"(?i){_WORD}|(?:^|[_.-])(?:pass|pw|key|jwt|auth|authorization|salt|signature|license)$|pass$")
-_FIELD = re.compile(rf"(?i)(?:{_WORD})$")
+_NAME = re.compile(
+    rf"(?i){WORD}|(?:^|[_.-])(?:pass|pw|key|jwt|auth|authorization|salt|signature|license|bearer|pat|oauth2?)$|pass$"
+    r"|(?-i:[a-z]Pat)$|(?:slack|discord|teams)[_.-]?(?:api[_.-]?)?(?:web[_.-]?)?(?:hook|url)"
+)
+_FIELD = re.compile(rf"(?i)(?:{WORD})s?\d{{0,2}}$|(?:^|[_.-])pass$|(?-i:[a-z]Pass)$")
+# Secrets are named by these, and a cookie is described.
+_NAMING = re.compile(r"(?i)(?:pull|existing|tls|ca|certs?|certificate)[_.-]?secrets?$")
+# Beside a secret stands whose it is, where, of what kind and until when.
+_BESIDE = re.compile(
+    r"(?i)^(?:id|uid|user|login|e-?mail|account|kind|group|api_?version|ur[il]|endpoint|host|port|server|address|region|"
+    r"zone|provider|source|scopes?|realm|role|domain|project|tenant|bucket|database|format|state|status|phase|reason|"
+    r"message|description|comment|title|scheme|protocol|method|engine|same_?site|driver|operator|property|interval|"
+    r"schedule|encoding|encrypt|strategy)$|(?-i:[a-z]I[dD]|[a-z](?:At|Time|Url|URL|Host))$|[_-]id$"
+)
+# Below these is no value, whatever they stand in: references to one, and what is said about it.
+_ASIDE = re.compile(r"(?i)(?:refs?|references?|from|selectors?|template|metadata|labels|policy|schema|status)$")
+# What is no secret whatever its name says, and what tells where one is: a variable, a template.
+_NOTHING = frozenset(
+    {"", "true", "false", "yes", "no", "on", "off", "null", "none", "~", "|", ">", "|-", ">-", HIDDEN_BYTES}
+)
+_REFERENCE = re.compile(r"\$\{[^}]*\}?|\$\([^)]*\)?|\$\$?[A-Za-z_]\w*(?![\w$])|\{\{")
 
 # Longest first forms: a token, a PEM block, its base64, credentials in a URL or a header.
 _FORMS = re.compile(
@@ -42,20 +81,24 @@ _FORMS = re.compile(
     r"|(?:[Bb]earer|[Bb]asic|BEARER|BASIC) +(?P<credentials>[\w.~+/=-]{12,})"
     r"|://[^/\s:@\"']*:(?P<password>[^/\s@\"']+)@"
 )
+# What one of the forms begins with is in every text that has one: sooner found in a short text than the forms are.
+_BEGINNINGS = {
+    "-": ("-----BEGIN", "glpat-", "gldt-", "glrt-", "glcbt-", "xox", "xapp-", "pypi-", "sk-", "rk-", "pk-"),
+    "_": ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "npm_", "dckr_pat_", "sk_", "rk_", "pk_"),
+    ".": ("eyJ", "ya29.", "hvs.", "hvb.", "hvr.", "SG."),
+    "A": ("AKIA", "ASIA", "ABIA", "ACCA", "AIza"),
+    " ": ("earer ", "asic ", "EARER ", "ASIC "),
+    "@": ("://",),
+    "L": ("LS0tLS1CRUdJTi",),
+}
+_SHORT = 256  # characters; in longer ones the many searches cost more than the one
+# Who knows the path of an incoming webhook may post to it: Slack's, Discord's, Teams'.
+_HOOK = re.compile(
+    r"(?:hooks\.slack\.com/(?:services|workflows|triggers)|discord(?:app)?\.com/api/webhooks"
+    r"|webhook\.office\.com/webhookb2)/(?P<hook>[\w/@+.-]*[\w/@+-])"
+)
 # Shorter strings hold none of the forms.
 LEAST_FORM = 12
-# name=value anywhere; "name": value in a line of YAML or in JSON, but not in prose ("no token: try again").
-_ASSIGNED = re.compile(
-    rf"(?im)(?:(?:{_WORD})[\"']?[ \t]*=[ \t]*|^[ \t]*(?:- )?[\"']?[\w.-]*(?:{_WORD})[\"']?[ \t]*:[ \t]+"
-    rf"|[\"'][\w.-]{{0,64}}(?:{_WORD})\\?[\"'][ \t]*:[ \t]*)"
-    r"(?:\\?\"(?P<double>(?:[^\"\\]|\\[^\"])+)|'(?P<single>[^']+)|(?P<bare>[^\s\"',;&}\]\\]+))"
-)
-# {"name": "DB_PASSWORD", "value": …} in a text: an object within an annotation, a manifest within a ConfigMap.
-_PAIR = re.compile(
-    rf"(?im)name\\*[\"']?[ \t]*:[ \t]*\\*[\"']?[\w.-]{{0,64}}(?:{_WORD})[\w.-]{{0,64}}\\*[\"']?\s*,?\s*"
-    rf"\\*[\"']?value\\*[\"']?[ \t]*:[ \t]*\\*[\"']?(?P<bare>[^\"'\\\n,}}]+)"
-)
-_STEMS = ("pass", "pwd", "secret", "token", "key", "cred", "cookie", "dsn", "connection", "client-c", "certificate-a")
 
 
 @lru_cache(maxsize=16_384)  # the variables and annotations of a cluster are some thousands
@@ -66,44 +109,67 @@ def named(name: str) -> bool:
 
 def field_named(name: str) -> bool:
     """The same of a field of any kind of object; stricter, for there are thousands of harmless ones."""
-    return _FIELD.search(name) is not None
+    return _FIELD.search(name) is not None and _NAMING.search(name) is None
 
 
-def hidden(text: str, found: list[str]) -> str:
-    """``text`` without the secrets in it, which are added to ``found``; the very same object where there are none."""
+@lru_cache(maxsize=16_384)  # as many fields as there are of all kinds
+def beside(name: str) -> bool:
+    """Whether a field that stands in a secret's place tells about it (whose it is, where) and not the secret itself."""
+    return _BESIDE.search(name) is not None or _HARMLESS.search(name) is not None or _NAMING.search(name) is not None
+
+
+def aside(name: str) -> bool:
+    """Whether what is below a field is no part of the secret in whose place the field stands: ``secretRef``."""
+    return _ASIDE.search(name) is not None
+
+
+def keyed(siblings: Iterable[str]) -> bool:
+    """Whether ``key`` beside these names a Secret's key: {name: db, key: password}, {key: tls.key, path: tls}."""
+    return any(each.endswith(("name", "Name", "path", "Path", "Ref")) for each in siblings)
+
+
+def nothing(value: str, name: str = "") -> bool:
+    """Whether a value is no secret though its name says so: a switch, a number of tokens."""
+    return value.lower() in _NOTHING or (value.isdecimal() and name.lower().endswith("tokens"))
+
+
+def referring(value: str) -> bool:
+    """Whether a value only tells where a secret is: ``$(PASSWORD)``, ``{{ .password }}``."""
+    return _REFERENCE.match(value) is not None
+
+
+def hide_forms(text: str, found: list[str]) -> str:
+    """``text`` without what has a secret's form, which is added to ``found``; the very same object if nothing has."""
     # In prose no word is as long as a token; finding the longest costs a tenth of looking for the forms.
     wordy = len(text) >= LEAST_FORM and len(max(text.split(), key=len, default="")) >= LEAST_FORM
-    if (wordy or "-----BEGIN" in text) and _FORMS.search(text) is not None:
+    if (wordy or "-----BEGIN" in text) and _may_have_form(text) and _FORMS.search(text) is not None:
         text = _FORMS.sub(lambda match: _form(match, found), text)
-    if "=" in text or ":" in text:
-        low = text.lower()
-        if any(stem in low for stem in _STEMS):
-            if _ASSIGNED.search(text) is not None:
-                text = _ASSIGNED.sub(lambda match: _assigned(match, found), text)
-            if "value" in low and _PAIR.search(text) is not None:
-                text = _PAIR.sub(lambda match: _replaced(match, "bare", found), text)
+    if wordy and "hook" in text and _HOOK.search(text) is not None:
+        text = _HOOK.sub(lambda match: _part(match, "hook", found), text)
     return text
 
 
+def _may_have_form(text: str) -> bool:
+    if len(text) > _SHORT:
+        return True
+    for mark, beginnings in _BEGINNINGS.items():
+        if mark in text:
+            for beginning in beginnings:
+                if beginning in text:
+                    return True
+    return False
+
+
 def _form(match: re.Match[str], found: list[str]) -> str:
+    for part in ("credentials", "password"):
+        if match[part] is not None:
+            return _part(match, part, found)
     whole = match.group()
-    part = match["credentials"] or match["password"]
-    if part is not None:
-        found.append(part)
-        start = match.start("credentials" if match["credentials"] else "password") - match.start()
-        return whole[:start] + HIDDEN + whole[start + len(part) :]
     found.append(whole)
     return HIDDEN_BYTES if whole.startswith("LS0tLS1") else HIDDEN
 
 
-def _assigned(match: re.Match[str], found: list[str]) -> str:
-    return _replaced(match, "double" if match["double"] else "single" if match["single"] else "bare", found)
-
-
-def _replaced(match: re.Match[str], group: str, found: list[str]) -> str:
-    whole, value = match.group(), match[group]
-    # A reference to where it is (a variable, a template) tells nothing; what is hidden already stays.
-    if value.startswith(("$", "{{", HIDDEN)) or value in ("|", ">", "|-", ">-", "null", "true", "false", HIDDEN_BYTES):
-        return whole
-    found.append(value)
-    return whole[: match.start(group) - match.start()] + HIDDEN
+def _part(match: re.Match[str], part: str, found: list[str]) -> str:
+    found.append(match[part])
+    start, end = match.span(part)
+    return match.string[match.start() : start] + HIDDEN + match.string[end : match.end()]
