@@ -172,6 +172,11 @@ class Settings(BaseSettings):
         None,
         description="proxy: file with a secret of 32 bytes or more, which the proxy sends as Kubemirror-Proxy-Secret.",
     )
+    proxy_extra: Names = Field(
+        (),
+        description="proxy: key of an X-Remote-Extra-* field that is believed (repeatable), which the proxy must set or"
+        " take away; any other is refused, since few proxies can take away all that clients send.",
+    )
     open_resource: Resources = Field(
         (), description="open: a resource that everyone may read (repeatable); Secrets never are."
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Protocol
 
+from kubemirror.access.everyone import ANONYMOUS_USER, UNAUTHENTICATED
 from kubemirror.access.presented import Presented
 from kubemirror.errors import ImpersonationError, KubemirrorError
 
@@ -68,7 +69,7 @@ class Caller:
         return (self.user, self.uid, self.groups, tuple(sorted(self.extra.items())), self.token_key, self.grant)
 
 
-ANONYMOUS = Caller("system:anonymous", groups=("system:unauthenticated",))
+ANONYMOUS = Caller(ANONYMOUS_USER, groups=(UNAUTHENTICATED,))
 
 
 @dataclass(frozen=True, slots=True)

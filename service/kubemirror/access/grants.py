@@ -34,6 +34,7 @@ from kubemirror.access.authorizer import (
     PathAttributes,
     ResourceAttributes,
 )
+from kubemirror.access.everyone import with_everyone
 from kubemirror.errors import ConfigError, UnauthenticatedError
 
 # As long as the digest: a shorter key is the weakest part.
@@ -45,7 +46,6 @@ LOOK_SECONDS = 10.0
 # Signed too, so that a later form is not taken for this one.
 _FORM = "k1"
 _RESOURCE = re.compile(r"[a-z0-9-]+(\.[a-z0-9.-]+)?")
-_ANONYMOUS = "system:anonymous"
 _VERBS = frozenset({"get", "list", "watch"})
 
 log = structlog.get_logger()
@@ -133,9 +133,7 @@ class Grants:
         if remaining <= 0:
             raise UnauthenticatedError("the embed token has expired: whoever shows this page makes a new one")
         grant = Grant(told["r"], told.get("n", ""), told.get("s", ""), told["e"])
-        user, groups = told["u"], tuple(told.get("g", ()))
-        if user != _ANONYMOUS and "system:authenticated" not in groups:
-            groups += ("system:authenticated",)
+        user, groups = told["u"], with_everyone(told["u"], told.get("g", ()))
         return Caller(user, groups=groups, until=now + remaining, grant=grant)
 
 

@@ -21,13 +21,13 @@ from kubemirror.access.authorizer import (
     RefusedError,
     ResourceAttributes,
 )
+from kubemirror.access.everyone import UNAUTHENTICATED, with_everyone
 from kubemirror.access.presented import Presented
 from kubemirror.errors import ImpersonationError
 
 _PREFIX = b"impersonate-"
 _USER, _UID, _GROUP, _EXTRA = b"impersonate-user", b"impersonate-uid", b"impersonate-group", b"impersonate-extra-"
 _ACCOUNT = "system:serviceaccount:"
-_AUTHENTICATED, _UNAUTHENTICATED = "system:authenticated", "system:unauthenticated"
 AUTHENTICATION = "authentication.k8s.io"
 
 
@@ -91,11 +91,9 @@ class Wanted:
         account = self.account
         if account is not None and not groups:
             groups = ["system:serviceaccounts", f"system:serviceaccounts:{account[0]}"]
-        if self.user == ANONYMOUS.user:
-            groups += [] if _UNAUTHENTICATED in groups else [_UNAUTHENTICATED]
-        elif _AUTHENTICATED not in groups and _UNAUTHENTICATED not in groups:
-            groups.append(_AUTHENTICATED)
-        return Caller(self.user, uid=self.uid, groups=tuple(groups), extra=dict(self.extra))
+        if self.user == ANONYMOUS.user and UNAUTHENTICATED not in groups:
+            groups.append(UNAUTHENTICATED)
+        return Caller(self.user, uid=self.uid, groups=with_everyone(self.user, groups), extra=dict(self.extra))
 
 
 def wanted_of(presented: Presented) -> Wanted | None:

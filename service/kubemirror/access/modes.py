@@ -120,7 +120,7 @@ def _proxy(settings: Settings, reviews: Reviews) -> Mode:
     return Mode(
         Access.PROXY,
         "a front proxy says who asks, and the API server what that user may see",
-        Impersonating(FrontProxy(names=names, secret=secret), authorizer),
+        Impersonating(FrontProxy(names=names, secret=secret, extra=settings.proxy_extra), authorizer),
         authorizer,
         run=reviewer.run,
         closing=(authorizer.close,),
