@@ -73,6 +73,7 @@ async def answer(
             authorizer=Audited(Granted(mode.authorizer), audit),
             authenticator=mode.authenticator,
             sign_in=mode.sign_in,
+            rules=mode.rules,
             upstream=upstream,
             settings=settings,
             clock=time.monotonic,

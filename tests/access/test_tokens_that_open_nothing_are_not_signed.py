@@ -58,9 +58,7 @@ def test_it_is_refused(given: dict[str, str], said: str, key: str, capsys: pytes
     ],
     ids=str,
 )
-def test_what_may_open_something_is_signed(
-    given: dict[str, str], key: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_may_open_something_is_signed(given: dict[str, str], key: str, capsys: pytest.CaptureFixture[str]) -> None:
     flags = {"embed-key-file": key, "user": "jane", **given}
 
     assert main(["embed-token", *(f"--{name}={value}" for name, value in flags.items())]) == 0

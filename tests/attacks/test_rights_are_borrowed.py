@@ -264,7 +264,7 @@ async def test_a_token_that_was_tampered_with_or_is_over_opens_nothing(
 @pytest.mark.parametrize(
     "told",
     [
-        {}, [], "text", None, {"u": "root"}, {"r": "deployments.apps", "e": NOW + 60}, {"u": "", "r": "pods", "e": 2**40},
+        {}, [], "text", None, {"u": "root"}, {"r": "deployments.apps", "e": 2**40}, {"u": "", "r": "pods", "e": 2**40},
         {"u": 1, "r": "pods", "e": 2**40}, {"u": "root", "r": "", "e": 2**40}, {"u": "root", "r": "pods", "e": "later"},
         {"u": "root", "r": "pods", "e": True}, {"u": "root", "r": "deployments.apps", "e": 2**40, "n": 7},
         {"u": "root", "r": "deployments.apps", "e": 2**40, "g": "system:masters"},

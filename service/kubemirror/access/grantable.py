@@ -58,7 +58,7 @@ def _check_resource(name: str) -> None:
     elif not group and plural not in _CORE:
         why = "is none of the core group's"
     elif _is_version(version) and rest:
-        why, plural, group = "names a version, and a token opens all of them", plural, rest
+        why, group = "names a version, and a token opens all of them", rest
     if not why:
         return
     raise ConfigError(f'--resource "{name}" {why}: write plural and group, as {_nearest(plural, group)}')

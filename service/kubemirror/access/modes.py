@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubemirror.access import listed
-from kubemirror.access.authorizer import AllowAll, Authenticator, Authorizer, NobodyInParticular
+from kubemirror.access.authorizer import AllowAll, Authenticator, Authorizer, NobodyInParticular, Rules
 from kubemirror.access.delegated import Delegated
 from kubemirror.access.front_proxy import FrontProxy
 from kubemirror.access.impersonation import Impersonating
@@ -38,12 +38,17 @@ class SignIn:
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """One mode at work. meaning: for the log and people. run: a task that must live as long as the process."""
+    """One mode at work. meaning: for the log and people. run: a task that must live as long as the process.
+
+    rules: lists what a caller may; None where everything is open.
+    """
+
 
     access: Access
     meaning: str
     authenticator: Authenticator
     authorizer: Authorizer
+    rules: Rules | None = None
     sign_in: SignIn | None = None
     run: Callable[[], Coroutine[Any, Any, None]] | None = None
     closing: tuple[Callable[[], Awaitable[None]], ...] = field(default=())
@@ -78,11 +83,13 @@ def mode_of(settings: Settings, reviews: Reviews, catalog: Catalog, *, wall: Cal
         case Access.PROXY:
             return _proxy(settings, reviews)
         case Access.OPEN:
+            opened = Listed(catalog, settings.open_resource)
             return Mode(
                 Access.OPEN,
                 f"whoever can reach this address may read {', '.join(settings.open_resource)}",
                 NobodyInParticular(),
-                Listed(catalog, settings.open_resource),
+                opened,
+                rules=opened,
             )
         case _:
             return Mode(
@@ -104,6 +111,7 @@ def _delegated(settings: Settings, reviews: Reviews, wall: Callable[[], float]) 
         "the API server says who a token is from, and what that user may see",
         Impersonating(Delegated(tokens, sessions), authorizer),
         authorizer,
+        rules=authorizer,
         sign_in=SignIn(tokens, sessions),
         run=reviewer.run,
         closing=(tokens.close, authorizer.close),
@@ -122,6 +130,7 @@ def _proxy(settings: Settings, reviews: Reviews) -> Mode:
         "a front proxy says who asks, and the API server what that user may see",
         Impersonating(FrontProxy(names=names, secret=secret, extra=settings.proxy_extra), authorizer),
         authorizer,
+        rules=authorizer,
         run=reviewer.run,
         closing=(authorizer.close,),
     )

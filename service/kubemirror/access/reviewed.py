@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from kubemirror.access.authorizer import (
     ANONYMOUS,
@@ -24,11 +25,13 @@ from kubemirror.access.authorizer import (
     ResourceAttributes,
 )
 from kubemirror.access.kept import Kept
-from kubemirror.access.reviewer import Reviewer
+from kubemirror.access.reviewer import ALLOWED_SECONDS, Reviewer
 from kubemirror.access.turns import Turns
 
 # Tuples in ten seconds, some 700 bytes each.
 DECISIONS = 16_384
+# Of rights, some kilobytes each; people ask for one now and then.
+LISTS = 256
 HEALTH = frozenset({"/health", "/healthz", "/livez", "/readyz"})
 SIGN_IN, SIGN_OUT = "/-/sign-in", "/-/sign-out"
 # Nothing of the cluster is in them, and the page on which one signs in needs them.
@@ -37,6 +40,14 @@ _OPEN_PREFIX = "/-/static/"
 
 _Decided = Allow | Deny
 _Decide = Callable[[Caller, ResourceAttributes], Awaitable[_Decided]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A list of a caller's rights; None where nobody can tell it."""
+
+    status: Mapping[str, Any] | None
+    until: float
 
 
 def open_to_all(path: str) -> bool:
@@ -50,6 +61,7 @@ class Reviewed:
     def __init__(self, reviewer: Reviewer, *, recheck_seconds: float, outage_seconds: float) -> None:
         self._reviewer = reviewer
         self._kept = Kept[_Decided]("access review", DECISIONS, lambda decision: decision.until)
+        self._rules = Kept[_Listed]("rules review", LISTS, lambda listed: listed.until)
         self._turns = Turns[Decision]("access review again", seconds=recheck_seconds, outage_seconds=outage_seconds)
 
     async def authorize(
@@ -73,7 +85,17 @@ class Reviewed:
             return decision
         return await self._parts(caller, attributes, partial, frozenset(), decision, self._decide)
 
+    async def rules(self, caller: Caller, namespace: str) -> Mapping[str, Any] | None:
+        """As Rules.rules; held as long as a yes."""
+        told = await self._rules.get((caller.identity, namespace), lambda: self._listed(caller, namespace))
+        return told.status
+
+    async def _listed(self, caller: Caller, namespace: str) -> _Listed:
+        status = await self._reviewer.rules(caller, namespace)
+        return _Listed(status, min(asyncio.get_running_loop().time() + ALLOWED_SECONDS, caller.until))
+
     async def close(self) -> None:
+        await self._rules.close()
         await self._kept.close()
         await self._turns.close()
 

@@ -140,6 +140,17 @@ class Reviewer:
             AUTHORIZATION, "SelfSubjectAccessReview", asked, token=caller.credential.token
         )
 
+    async def rules(self, caller: Caller, namespace: str) -> dict[str, Any] | None:
+        """What the API server lists of a caller's rights; it does so for their own token only."""
+        token = caller.credential.token if caller.credential is not None else ""
+        if not token:
+            return None
+        spec = {"namespace": namespace}
+        try:
+            return await self._reviews.create(AUTHORIZATION, "SelfSubjectRulesReview", spec, token=token)
+        except (ReviewRefusedError, UnauthenticatedError):
+            return None  # they may not ask, or the token is meant for this mirror alone
+
 
 def _asked(attributes: ResourceAttributes | PathAttributes) -> dict[str, Any]:
     if isinstance(attributes, PathAttributes):

@@ -366,7 +366,8 @@ class KubernetesApp:
             raise status.method_not_allowed()
         body = await _body(receive, reviews.MOST_BYTES)
         content_type = request.headers.get(b"content-type", b"").decode("latin-1")
-        answer = await reviews.review(self._context.authorizer, caller, path.group, kind, content_type, body)
+        context = self._context
+        answer = await reviews.review(context.authorizer, context.rules, caller, path.group, kind, content_type, body)
         return answer, Accepted(JSON)
 
     def _refuse_write(self, request: Request, path: ResourcePath, resource: Resource) -> None:
