@@ -43,7 +43,6 @@ class Mode:
     rules: lists what a caller may; None where everything is open.
     """
 
-
     access: Access
     meaning: str
     authenticator: Authenticator
@@ -58,9 +57,28 @@ class Mode:
             await close()
 
 
+# Settings that decide who is answered in these modes, and mean nothing in any other.
+_MEANT_FOR = {
+    "token_audience": (Access.DELEGATED,),
+    "session_key_file": (Access.DELEGATED,),
+    "review_server": (Access.DELEGATED, Access.PROXY),
+    "proxy_name": (Access.PROXY,),
+    "proxy_secret_file": (Access.PROXY,),
+    "proxy_extra": (Access.PROXY,),
+    "open_resource": (Access.OPEN,),
+}
+
+
 def check(settings: Settings) -> None:
-    """Raise ConfigError for a mode that lacks what it needs."""
-    match settings.access:
+    """Raise ConfigError for a mode that lacks what it needs, or is told what it would not heed."""
+    access = settings.access or Access.LOCAL
+    for name, modes in _MEANT_FOR.items():
+        if getattr(settings, name) and access not in modes:
+            raise ConfigError(
+                f"--{name.replace('_', '-')} (or KUBEMIRROR_{name.upper()}) is for"
+                f" {' or '.join(f'--access {mode}' for mode in modes)}, and this is {access}: leave one of the two away"
+            )
+    match access:
         case Access.OPEN:
             listed.check(settings.open_resource)
         case Access.PROXY if settings.client_ca is None and settings.proxy_secret_file is None:
@@ -90,6 +108,7 @@ def mode_of(settings: Settings, reviews: Reviews, catalog: Catalog, *, wall: Cal
                 NobodyInParticular(),
                 opened,
                 rules=opened,
+                run=opened.run,
             )
         case _:
             return Mode(
