@@ -23,6 +23,7 @@ from kubemirror.access.authorizer import (
 )
 from kubemirror.access.everyone import UNAUTHENTICATED, with_everyone
 from kubemirror.access.presented import Presented
+from kubemirror.access.reviewer import NOT_FOR_OTHERS, Reviewer
 from kubemirror.errors import ImpersonationError
 
 _PREFIX = b"impersonate-"
@@ -34,9 +35,11 @@ AUTHENTICATION = "authentication.k8s.io"
 class Impersonating:
     """An Authenticator that lets callers act as others, where the Authorizer lets them."""
 
-    def __init__(self, inner: Authenticator, authorizer: Authorizer) -> None:
+    def __init__(self, inner: Authenticator, authorizer: Authorizer, reviewer: Reviewer | None = None) -> None:
+        """reviewer: who may have to ask with callers' own tokens; None where anybody can be asked about."""
         self._inner = inner
         self._authorizer = authorizer
+        self._reviewer = reviewer
 
     async def authenticate(self, presented: Presented) -> Caller:
         """Raises RefusedError for what the caller may not, ImpersonationError for what cannot be meant."""
@@ -50,6 +53,8 @@ class Impersonating:
             decision = await self._authorizer.authorize(caller, attributes)
             _require(caller, attributes, decision)
             until = min(until, decision.until)
+        if self._reviewer is not None and not self._reviewer.own:
+            raise ImpersonationError(NOT_FOR_OTHERS)
         return acting.caller(until)
 
 

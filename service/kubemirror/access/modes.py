@@ -128,7 +128,7 @@ def _delegated(settings: Settings, reviews: Reviews, wall: Callable[[], float]) 
     return Mode(
         Access.DELEGATED,
         "the API server says who a token is from, and what that user may see",
-        Impersonating(Delegated(tokens, sessions), authorizer),
+        Impersonating(Delegated(tokens, sessions), authorizer, reviewer),
         authorizer,
         rules=authorizer,
         sign_in=SignIn(tokens, sessions),
@@ -147,7 +147,7 @@ def _proxy(settings: Settings, reviews: Reviews) -> Mode:
     return Mode(
         Access.PROXY,
         "a front proxy says who asks, and the API server what that user may see",
-        Impersonating(FrontProxy(names=names, secret=secret, extra=settings.proxy_extra), authorizer),
+        Impersonating(FrontProxy(names=names, secret=secret, extra=settings.proxy_extra), authorizer, reviewer),
         authorizer,
         rules=authorizer,
         run=reviewer.run,
