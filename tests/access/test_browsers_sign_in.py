@@ -280,6 +280,9 @@ async def test_without_tls_nobody_signs_in(reviews: Reviews) -> None:
     assert "Signing in needs TLS" in page.text
     assert 'name="token"' not in page.text
     assert answer.status_code == 400
+    for remedy in ("--tls-cert", "X-Forwarded-Proto: https", "--trusted-proxies"):
+        assert remedy in page.text
+        assert remedy in answer.text
     assert reviews.asked == []
 
 

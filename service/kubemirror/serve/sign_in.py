@@ -30,7 +30,10 @@ from kubemirror.serve.status import StatusError, bad_request, forbidden
 # A token of 16 kB, percent-encoded, and where to go.
 MOST_BYTES = 64 * 1024
 _HEADERS = [(b"cache-control", b"no-store"), (b"referrer-policy", b"same-origin")]
-INSECURE = "Signing in needs TLS: the token and the session could be read on the way."
+INSECURE = (
+    "Signing in needs TLS: the token and the session could be read on the way. The mirror serves it with --tls-cert and"
+    " --tls-key; a proxy that ends it must send X-Forwarded-Proto: https, and be named by --trusted-proxies."
+)
 
 
 class SignInQuery(BaseModel):
