@@ -106,12 +106,14 @@ def wanted_of(presented: Presented) -> Wanted | None:
     names = [name for name in presented.names(_PREFIX) if any(presented.all(name))]
     if not names:
         return None
+    unknown = [name for name in names if name not in (_USER, _UID, _GROUP) and not name.startswith(_EXTRA)]
+    if unknown:
+        # Upstream ignores it; what was meant by it would be ignored too.
+        field = "-".join(part.capitalize() for part in unknown[0].decode("latin-1").split("-"))
+        raise ImpersonationError(f"{field} is none of Impersonate-User, -Uid, -Group and -Extra-*: leave it away")
     user = presented.get(_USER).decode("latin-1")
     if not user:
         raise ImpersonationError("Impersonate-Group, -Uid or -Extra-* without Impersonate-User")
-    unknown = [name for name in names if name not in (_USER, _UID, _GROUP) and not name.startswith(_EXTRA)]
-    if unknown:
-        raise ImpersonationError(f"{unknown[0].decode('latin-1')} is not supported by this mirror")
     extra = [
         (unquote(name[len(_EXTRA) :].decode("latin-1")).lower(), tuple(presented.all(name)))
         for name in names
