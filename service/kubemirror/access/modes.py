@@ -104,7 +104,7 @@ def mode_of(settings: Settings, reviews: Reviews, catalog: Catalog, *, wall: Cal
             opened = Listed(catalog, settings.open_resource)
             return Mode(
                 Access.OPEN,
-                f"whoever can reach this address may read {', '.join(settings.open_resource)}",
+                f"whoever can reach this address may read what is mirrored of {', '.join(settings.open_resource)}",
                 NobodyInParticular(),
                 opened,
                 rules=opened,
