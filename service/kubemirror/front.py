@@ -64,8 +64,8 @@ async def answer(
         told(f"access.{mode.access}", host=settings.host, meaning=mode.meaning)
         if mode.run is not None:
             tasks["access"] = asyncio.create_task(mode.run(), name="access")
-            if tls is None and not settings.on_loopback:
-                log.warning("access.plaintext", meaning="tokens can be read on the way: --tls-cert, or TLS in front")
+        if mode.access in (Access.DELEGATED, Access.PROXY) and tls is None and not settings.on_loopback:
+            log.warning("access.plaintext", meaning="tokens can be read on the way: --tls-cert, or TLS in front")
         lines = lines_of(settings)
         audit = Audit(lines.write if lines is not None else None, wall=time.time)
         context = Context(
@@ -73,6 +73,7 @@ async def answer(
             authorizer=Audited(Granted(mode.authorizer), audit),
             authenticator=mode.authenticator,
             sign_in=mode.sign_in,
+            rules=mode.rules,
             upstream=upstream,
             settings=settings,
             clock=time.monotonic,

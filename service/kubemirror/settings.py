@@ -19,6 +19,12 @@ MIB = 1024 * 1024
 # As a browser writes it: no path, no capital letters.
 _is_origin = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?").fullmatch
 
+# Of any scheme: an application's own pages have origins too.
+_is_any_origin = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>\d{1,5}))?"
+).fullmatch
+_PORTS = {"http": "80", "https": "443"}
+
 
 def _parted(value: object) -> object:
     """Lists in variables are comma-separated: KUBEMIRROR_MIRROR=pods,services."""
@@ -30,6 +36,18 @@ def _ancestors(given: tuple[str, ...]) -> tuple[str, ...]:
     for each in given:
         if each not in ("self", "none") and _is_origin(each) is None:
             raise ValueError(f'"{each}" is neither self, none nor an origin like https://portal.example.com')
+    return given
+
+
+def _origins(given: tuple[str, ...]) -> tuple[str, ...]:
+    """A wrong one would let nobody in, and be looked for in the browser."""
+    for each in given:
+        found = _is_any_origin(each)
+        if found is None or (found["port"] and found["port"] == _PORTS.get(found["scheme"])):
+            raise ValueError(
+                f'"{each}" is no origin as browsers write it: scheme://host[:port] like https://portal.example.com,'
+                " in small letters, without a path and without the port that the scheme has anyway"
+            )
     return given
 
 
@@ -172,6 +190,11 @@ class Settings(BaseSettings):
         None,
         description="proxy: file with a secret of 32 bytes or more, which the proxy sends as Kubemirror-Proxy-Secret.",
     )
+    proxy_extra: Names = Field(
+        (),
+        description="proxy: key of an X-Remote-Extra-* field that is believed (repeatable), which the proxy must set or"
+        " take away; any other is refused, since few proxies can take away all that clients send.",
+    )
     open_resource: Resources = Field(
         (), description="open: a resource that everyone may read (repeatable); Secrets never are."
     )
@@ -190,7 +213,7 @@ class Settings(BaseSettings):
         description="Further Host header that a loopback bind answers to (repeatable): a guard against rebinding."
         " Elsewhere: the only ones, where any is given.",
     )
-    allow_origin: Names = Field(
+    allow_origin: Annotated[Names, AfterValidator(_origins)] = Field(
         (),
         description="Further Origin whose pages may open streams and WebSockets, POST, and read answers here with their"
         " visitors' rights (repeatable), as scheme://host[:port].",

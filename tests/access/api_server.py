@@ -17,6 +17,7 @@ READ = ("get", "list", "watch")
 @dataclass
 class Reviews:
     """users: by token. rights: (user, verb, resource, namespace) that are allowed; paths: (user, path).
+    lists: by user, what a SelfSubjectRulesReview tells; who is not in it may not ask.
 
     granted: whether the mirror may create reviews. down: nobody answers. gate: answers wait for it.
     """
@@ -24,6 +25,7 @@ class Reviews:
     users: dict[str, dict[str, Any]] = field(default_factory=dict)
     rights: set[tuple[str, str, str, str]] = field(default_factory=set)
     paths: set[tuple[str, str]] = field(default_factory=set)
+    lists: dict[str, dict[str, Any]] = field(default_factory=dict)
     granted: bool = True
     down: bool = False
     gate: asyncio.Event | None = None
@@ -58,6 +60,11 @@ class Reviews:
                 return {**status, "audiences": spec["audiences"]} if self.audiences and "audiences" in spec else status
             case "SelfSubjectReview":
                 return {"userInfo": self._of(token)}
+            case "SelfSubjectRulesReview":
+                name = self._of(token)["username"]
+                if name not in self.lists:
+                    raise ReviewRefusedError(f"the API server refused a {kind}")
+                return self.lists[name]
             case "SubjectAccessReview":
                 self._require_granted(kind)
                 return self._decide(spec["user"], spec)

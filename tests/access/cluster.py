@@ -167,6 +167,7 @@ async def guarded(
             authorizer=mode.authorizer,
             authenticator=mode.authenticator,
             sign_in=mode.sign_in,
+            rules=mode.rules,
             settings=chosen,
             certificate=certificate,
         )

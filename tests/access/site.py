@@ -32,6 +32,7 @@ async def site(
         authorizer=mode.authorizer,
         authenticator=mode.authenticator,
         sign_in=mode.sign_in,
+        rules=mode.rules,
         settings=chosen,
     )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(application(context)), base_url=base) as client:

@@ -39,9 +39,51 @@ async def test_a_user_with_groups_and_more_is_named() -> None:
         ]
     )
 
-    assert await FrontProxy(names=None, secret=SECRET).authenticate(presented) == Caller(
-        "jane", "7", ("devs", "ops, night"), {"scopes/of": ("view", "list")}
+    assert await FrontProxy(names=None, secret=SECRET, extra=["Scopes/of"]).authenticate(presented) == Caller(
+        "jane", "7", ("devs", "ops, night", "system:authenticated"), {"scopes/of": ("view", "list")}
     )
+
+
+@pytest.mark.parametrize(
+    ("user", "groups", "expected"),
+    [
+        ("jane", [], ("system:authenticated",)),
+        ("jane", ["system:authenticated", "devs"], ("system:authenticated", "devs")),
+        ("jane", ["system:unauthenticated"], ("system:unauthenticated",)),
+        ("system:anonymous", [], ()),
+    ],
+)
+async def test_whoever_is_named_is_authenticated_as_at_the_api_server(
+    user: str, groups: list[str], expected: tuple[str, ...]
+) -> None:
+    """apiserver pkg/authentication/group: behind its own request-header authenticator, too."""
+    headers = [KNOWN, (b"x-remote-user", user.encode()), *((b"x-remote-group", each.encode()) for each in groups)]
+
+    assert (await FrontProxy(names=None, secret=SECRET).authenticate(Presented(headers))).groups == expected
+
+
+@pytest.mark.parametrize("name", ["scopes", "role", "scop%65s", "scopes%2fof", "scopes%"])
+async def test_extras_are_believed_by_name_and_others_refused(name: str) -> None:
+    """Clients send what they like after X-Remote-Extra-, and few proxies can take all of that away."""
+    sent = [KNOWN, JANE, (f"x-remote-extra-{name}".encode(), b"root")]
+
+    with pytest.raises(UnauthenticatedError, match=f"X-Remote-Extra-{name} .* --proxy-extra"):
+        await FrontProxy(names=None, secret=SECRET).authenticate(Presented(sent))
+    if name != "role":
+        with pytest.raises(UnauthenticatedError):
+            await FrontProxy(names=None, secret=SECRET, extra=["role"]).authenticate(Presented(sent))
+    if name != "scopes":
+        with pytest.raises(UnauthenticatedError):
+            await FrontProxy(names=None, secret=SECRET, extra=["scopes"]).authenticate(Presented(sent))
+
+
+async def test_a_name_with_underscores_is_nobodys() -> None:
+    """A proxy that takes away X-Remote-Group lets X_Remote_Group pass: where the two are one, so are their senders."""
+    odd = [(b"x_remote_user", b"root"), (b"x_remote_group", b"system:masters"), (b"x_remote_extra_scopes", b"root")]
+    proxy = FrontProxy(names=None, secret=SECRET, extra=["scopes"])
+
+    assert await proxy.authenticate(Presented([KNOWN, *odd])) == ANONYMOUS
+    assert await proxy.authenticate(Presented([KNOWN, JANE, *odd])) == Caller("jane", groups=("system:authenticated",))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +182,7 @@ async def test_the_api_server_decides_for_the_named_user(reviews: Reviews, tmp_p
     assert [each["namespace"] for each in seen.json()] == ["blue"]
     assert (joe.status_code, forged.status_code, page.status_code) == (403, 401, 403)
     asked = [spec for kind, spec, _ in reviews.asked if kind == "SubjectAccessReview"]
-    assert asked[0]["groups"] == ["devs"]
+    assert asked[0]["groups"] == ["devs", "system:authenticated"]
     assert reviews.count("TokenReview") == 0
 
 

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 import pytest
 
+from kubemirror.access import session
 from kubemirror.access.presented import Presented
 from kubemirror.access.session import COOKIE, LONGEST_SECONDS, Sessions, secret_of
-from kubemirror.errors import ConfigError
+from kubemirror.errors import ConfigError, UnauthenticatedError
+from kubemirror.serve.context import Context
 from kubemirror.serve.sign_in import local
-from kubemirror.settings import Access
+from kubemirror.settings import Access, Settings
 from tests.access.api_server import Reviews, jwt
-from tests.access.site import SITE, site
+from tests.access.site import SITE, a_world, site
+from tests.serve.live import running
 
 HTML = {"accept": "text/html"}
 OWN = {"origin": SITE}
+
+
+@dataclass
+class Served:
+    context: Context
 
 
 @pytest.fixture
@@ -220,6 +229,79 @@ async def test_signing_out_ends_the_session(client: httpx.AsyncClient) -> None:
     assert (await client.get("/versions")).status_code == 403
 
 
+async def test_a_copy_of_the_cookie_of_who_signed_out_is_none(client: httpx.AsyncClient) -> None:
+    """Of this sign-in alone, at this replica; a stream that is open under it ends when it is next asked about."""
+    first = (await sign_in(client, "secret-token")).headers["set-cookie"].partition(";")[0]
+    second = (await sign_in(client, "secret-token")).headers["set-cookie"].partition(";")[0]
+    client.cookies.clear()
+    held = await client.get("/versions", headers={"cookie": first})
+    for _ in range(2):
+        await client.post("/-/sign-out", headers={**HTML, **OWN, "cookie": first})
+    copied = await client.get("/versions", headers={"cookie": first})
+
+    assert (held.status_code, copied.status_code) == (200, 403)
+    assert (await client.get("/versions", headers={"cookie": second})).status_code == 200
+
+
+async def test_signing_out_is_not_undone_by_what_was_finished_for_the_cookie(reviews: Reviews) -> None:
+    """The fast lane gives an answer again for as long as its review holds, and knows nothing of sessions."""
+    world = a_world()
+    async with site(reviews, world=world, access=Access.DELEGATED) as (client, mode):
+        cookie = (await sign_in(client, "secret-token")).headers["set-cookie"].partition(";")[0]
+        client.cookies.clear()
+        context = replace(
+            world.context, authorizer=mode.authorizer, authenticator=mode.authenticator, sign_in=mode.sign_in,
+            settings=Settings(access=Access.DELEGATED),
+        )  # fmt: skip
+        async with running(Served(context)) as live, httpx.AsyncClient(base_url=live.url, trust_env=False) as browser:
+            browser.headers["cookie"] = cookie
+            before = [(await browser.get("/versions")).status_code for _ in range(3)]
+            kept = len(live.app.serving.lane)
+            await browser.post("/-/sign-out", headers={"origin": live.url})
+            after = (await browser.get("/versions")).status_code
+
+    assert (before, after) == ([200] * 3, 403)
+    assert kept > 0
+
+
+async def test_an_open_stream_ends_after_signing_out(reviews: Reviews) -> None:
+    async with site(reviews, access=Access.DELEGATED) as (client, mode):
+        cookie = (await sign_in(client, "secret-token")).headers["set-cookie"].partition(";")[0]
+        caller = await mode.authenticator.authenticate(Presented([(b"cookie", cookie.encode())]))
+        assert caller.credential is not None
+        again = await caller.credential.again()
+        await client.post("/-/sign-out", headers={**HTML, **OWN})
+
+    assert again.user == "jane"
+    for credential in (caller.credential, again.credential):
+        assert credential is not None
+        for ask in (credential.again, credential.now):
+            with pytest.raises(UnauthenticatedError, match="signed out"):
+                await ask()
+
+
+async def test_ended_sessions_are_forgotten_once_they_are_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "MOST_ENDED", 3)
+    clock = [time.time()]
+    sessions = Sessions(b"k" * 32, wall=lambda: clock[0])
+
+    def signed_in() -> session.Session:
+        value, _ = sessions.seal("token")
+        found = sessions.of(Presented([(b"cookie", f"{COOKIE}={value}".encode())]))
+        assert found is not None
+        return found
+
+    several = [signed_in() for _ in range(5)]
+    for each in several:
+        sessions.end(each)
+    remembered = [sessions.ended(each.id) for each in several]
+    clock[0] += LONGEST_SECONDS + 1
+    sessions.end(signed_in())
+
+    assert remembered == [False, False, True, True, True]
+    assert not any(sessions.ended(each.id) for each in several)
+
+
 async def test_without_tls_nobody_signs_in(reviews: Reviews) -> None:
     async with site(reviews, base="http://mirror.example", access=Access.DELEGATED) as (client, _):
         page = await client.get("/-/sign-in", headers=HTML)
@@ -230,6 +312,9 @@ async def test_without_tls_nobody_signs_in(reviews: Reviews) -> None:
     assert "Signing in needs TLS" in page.text
     assert 'name="token"' not in page.text
     assert answer.status_code == 400
+    for remedy in ("--tls-cert", "X-Forwarded-Proto: https", "--trusted-proxies"):
+        assert remedy in page.text
+        assert remedy in answer.text
     assert reviews.asked == []
 
 

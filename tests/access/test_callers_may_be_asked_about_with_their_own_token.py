@@ -10,7 +10,7 @@ from kubemirror.access.authorizer import Allow, Caller, Deny, ResourceAttributes
 from kubemirror.access.modes import Mode
 from kubemirror.access.presented import Presented
 from kubemirror.access.reviewer import RIGHTS_SECONDS, Reviewer
-from kubemirror.errors import UnauthenticatedError, UpstreamUnavailableError
+from kubemirror.errors import ImpersonationError, UnauthenticatedError
 from kubemirror.settings import Access
 from tests.access.api_server import Reviews
 from tests.access.site import site
@@ -80,10 +80,33 @@ async def test_nobody_acts_as_others(reviews: Reviews, without: Mode) -> None:
     await who(without, "t")
     headers = [(b"authorization", b"Bearer t"), (b"impersonate-user", b"joe")]
     reviews.rights.add(("jane", "impersonate", "users", ""))
-    acting = await without.authenticator.authenticate(Presented(headers))
 
-    with pytest.raises(UpstreamUnavailableError, match="own token only"):
-        await without.authorizer.authorize(acting, PODS)
+    with pytest.raises(ImpersonationError, match="own token only"):
+        await without.authenticator.authenticate(Presented(headers))
+
+
+async def test_who_acted_as_others_before_does_so_no_more(reviews: Reviews, delegated: Mode) -> None:
+    """The right to create reviews went while a connection was open."""
+    reviews.user("t", "jane")
+    reviews.rights.add(("jane", "impersonate", "users", ""))
+    headers = [(b"authorization", b"Bearer t"), (b"impersonate-user", b"joe")]
+    acting = await delegated.authenticator.authenticate(Presented(headers))
+    reviews.granted = False
+
+    with pytest.raises(ImpersonationError, match="own token only"):
+        await delegated.authorizer.authorize(acting, PODS)
+
+
+async def test_acting_as_others_is_forbidden_on_every_path(reviews: Reviews) -> None:
+    reviews.granted = False
+    reviews.user("t", "jane")
+    reviews.rights.add(("jane", "impersonate", "users", ""))
+    headers = {"authorization": "Bearer t", "impersonate-user": "joe"}
+    async with site(reviews, access=Access.DELEGATED) as (client, _):
+        answers = [await client.get(path, headers=headers) for path in ("/apis/apps/v1/deployments", "/versions", "/")]
+
+    assert [each.status_code for each in answers] == [403] * 3
+    assert all("nobody can be impersonated here" in each.json()["message"] for each in answers)
 
 
 async def test_a_right_that_is_granted_later_is_used(reviews: Reviews, delegated: Mode) -> None:

@@ -211,6 +211,57 @@ async def test_nothing_can_be_written(
         assert answer.json()["reason"] == "MethodNotAllowed"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("POST", SHOP, attributes("create", namespace="shop")),
+        ("POST", f"{SHOP}?watch=1&labelSelector=a", attributes("create", namespace="shop")),
+        ("PUT", f"{SHOP}/web", attributes("update", namespace="shop", name="web")),
+        ("PATCH", f"{SHOP}/web/status", attributes("patch", namespace="shop", name="web", subresource="status")),
+        ("DELETE", f"{SHOP}/web", attributes("delete", namespace="shop", name="web")),
+        (
+            "DELETE",
+            f"{SHOP}?labelSelector=a&fieldSelector=metadata.name%3Dweb",
+            attributes("deletecollection", namespace="shop", label_selector="a", field_selector="metadata.name=web"),
+        ),
+        ("POST", "/apis/apps/v1/watch/namespaces/shop/deployments", attributes("watch", namespace="shop")),
+        (
+            "POST",
+            "/apis/authorization.k8s.io/v1/subjectaccessreviews",
+            ResourceAttributes("create", "authorization.k8s.io", "v1", "subjectaccessreviews"),
+        ),
+        (
+            "GET",
+            "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+            ResourceAttributes("list", "authorization.k8s.io", "v1", "selfsubjectaccessreviews"),
+        ),
+        (
+            "GET",
+            "/apis/apps/v1/namespaces/shop",
+            ResourceAttributes("get", "apps", "v1", "namespaces", namespace="shop", name="shop"),
+        ),
+        ("GET", "/apis/", PathAttributes("get", "/apis/")),
+        ("GET", "/api/v1/", PathAttributes("get", "/api/v1/")),
+        ("GET", "/apis/apps/v1//", PathAttributes("get", "/apis/apps/v1//")),
+    ],
+)
+async def test_who_may_not_is_told_so_before_anything_else(
+    cluster: Cluster,
+    stores: list[Store],
+    authorizer: Recorder,
+    method: str,
+    path: str,
+    expected: ResourceAttributes | PathAttributes,
+) -> None:
+    """Whether a write would be taken is for those who may write; a path is reviewed as it is spelled."""
+    authorizer.decision = Deny("")
+    answer = await cluster.get(path, method=method)
+
+    assert answer.status_code == 403
+    assert authorizer.asked == [expected]
+    assert f"cannot {expected.verb} " in answer.json()["message"]
+
+
 async def test_impersonation_is_refused_and_not_ignored(cluster: Cluster, stores: list[Store]) -> None:
     answer = await cluster.get(SHOP, headers={"impersonate-user": "somebody"})
     assert answer.status_code == 403
@@ -253,6 +304,8 @@ async def test_access_reviews_are_answered_here(cluster: Cluster, stores: list[S
     assert await status(nonResourceAttributes={"verb": "get", "path": "/x"}) == {"allowed": False, "reason": "not you"}
     assert (await cluster.get(path, method="POST", json={"spec": {}})).status_code == 422
     assert (await cluster.get(path, method="POST", content=b"{")).status_code == 400
+    assert (await cluster.get(path)).status_code == 403
+    authorizer.decision = Allow()
     assert (await cluster.get(path)).status_code == 405
     assert cluster.upstream.asked == []
 

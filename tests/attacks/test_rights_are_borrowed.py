@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hmac
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
+import orjson
 import pytest
 import pytest_asyncio
 from websockets.exceptions import InvalidStatus
@@ -28,7 +33,7 @@ from tests.attacks.conftest import a_world
 from tests.attacks.wire import asked, upgraded
 from tests.serve.live import Live, running
 from tests.serve.test_every_route_asks_the_authorizer import every_request
-from tests.serve.world import World
+from tests.serve.world import NODES, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -79,6 +84,8 @@ def lines() -> list[str]:
 @pytest.fixture(scope="module")
 def world(lines: list[str]) -> World:
     world = a_world()
+    namespaces = world.mirror(replace(NODES, plural="namespaces", singular="namespace", kind="Namespace"))
+    namespaces.sync(namespaces.object(10, "shop"), namespaces.object(11, "ops"))
     audit = Audit(lines.append, wall=lambda: NOW)
     world.authenticator, world.authorizer, world.audit = Tokens(), Audited(Granted(PerUser()), audit), audit
     world.grants = Grants(lambda: (KEY,), wall=lambda: NOW)
@@ -196,6 +203,37 @@ async def test_a_selector_in_it_is_the_only_one(live: Live) -> None:
     assert (await asked(live, f"/apis/apps/v1/namespaces/ops/deployments/api?embed={mine}")).code == 403
 
 
+async def test_with_a_selector_it_opens_the_list_of_a_namespace(live: Live) -> None:
+    """The token alone is enough, wherever the namespace is written."""
+    for mine in (token(selector="app=web"), token(selector="app=web", user="root", namespace="")):
+        for target in ("/resources/deployments/shop?output=json", "/resources/deployments?namespace=shop&output=json"):
+            answer = await asked(live, f"{target}&embed={mine}")
+            assert (answer.code, b"uid-shop-web" in answer.body) == (200, True), target
+        assert (await asked(live, f"/embed/resources/deployments/shop?embed={mine}")).code == 200
+        assert (await asked(live, f"/resources/deployments/shop?labelSelector=&embed={mine}")).code == 403
+    other = await asked(live, f"/resources/deployments/shop?output=json&embed={token(selector='app=api')}")
+    assert (other.code, b"uid-" in other.body) == (200, False)
+
+
+async def test_of_a_namespace_it_opens_that_namespace_in_a_list_too(live: Live) -> None:
+    mine = token(resource="namespaces", namespace="shop", user="root")
+
+    for target in ("/resources/namespaces?output=json", "/resources/namespaces/shop?output=json"):
+        answer = await asked(live, f"{target}&embed={mine}")
+        assert (answer.code, b"uid-default-ops" in answer.body) == (200, False), target
+        assert b'"shop"' in answer.body
+    async with live.ndjson(f"resource=namespaces&embed={mine}") as stream:
+        assert (await stream.frame())["type"] == "ADDED"
+        assert (await stream.frame())["type"] == "BOOKMARK"
+    for target in (
+        "/resources/namespaces?fieldSelector=metadata.name%3Dops",
+        "/resources/namespaces?fieldSelector=metadata.name%21%3Dshop",
+        "/resources/namespaces?fieldSelector=",
+        "/resources/namespaces/ops?output=json",
+    ):
+        assert (await asked(live, f"{target}&embed={mine}")).code == 403, target
+
+
 async def test_it_is_worth_no_more_than_its_user(live: Live) -> None:
     assert (await asked(live, f"/resources/deployments?embed={token(user='mallory')}")).code == 403
     assert (await asked(live, f"/resources/deployments?embed={token(user='jane', namespace='ops')}")).code == 403
@@ -221,6 +259,28 @@ async def test_a_token_that_was_tampered_with_or_is_over_opens_nothing(
     assert answer.code in (400, 401, 403)
     assert (await upgraded(live, f"/watch?resource=deployments&embed={given}")).code in (400, 401, 403)
     assert len(given) < 8 or not any(given in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {}, [], "text", None, {"u": "root"}, {"r": "deployments.apps", "e": 2**40}, {"u": "", "r": "pods", "e": 2**40},
+        {"u": 1, "r": "pods", "e": 2**40}, {"u": "root", "r": "", "e": 2**40}, {"u": "root", "r": "pods", "e": "later"},
+        {"u": "root", "r": "pods", "e": True}, {"u": "root", "r": "deployments.apps", "e": 2**40, "n": 7},
+        {"u": "root", "r": "deployments.apps", "e": 2**40, "g": "system:masters"},
+        {"u": "root", "r": "deployments.apps", "e": 2**40, "g": [None]},
+        {"u": "root", "r": "deployments.apps", "e": 2**40, "s": ["app=web"]},
+    ],
+    ids=str,
+)  # fmt: skip
+async def test_what_was_signed_but_names_nothing_is_401(live: Live, told: object) -> None:
+    """Whoever has the key may have signed anything: kubemirror did, before it looked."""
+    signed = b"k1." + urlsafe_b64encode(orjson.dumps(told)).rstrip(b"=")
+    mine = (signed + b"." + urlsafe_b64encode(hmac.new(KEY, signed, sha256).digest()).rstrip(b"=")).decode()
+
+    for target in (f"/resources/deployments?embed={mine}", f"/apis/apps/v1/deployments?embed={mine}"):
+        assert (await asked(live, target)).code == 401
+    assert (await upgraded(live, f"/watch?resource=deployments&embed={mine}")).code == 401
 
 
 async def test_it_does_not_add_to_what_else_was_sent(live: Live) -> None:

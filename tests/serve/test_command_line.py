@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from base64 import b64encode
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 import yaml
+from pydantic import ValidationError
 
 from kubemirror.__main__ import main
 from kubemirror.app import check
@@ -27,6 +29,9 @@ from kubemirror.settings import Access, Settings
         ([], "required: COMMAND"),
         (["serve", "--workers", "2"], "run more replicas instead"),
         (["serve", "--host", "0.0.0.0"], "say so with --access open"),
+        (["serve", "--allow-origin", "evil"], '"evil" is no origin as browsers write it: scheme://host[:port]'),
+        (["serve", "--open-resource", "pods"], "--open-resource (or KUBEMIRROR_OPEN_RESOURCE) is for --access open"),
+        (["serve", "--access", "open", "--open-resource", "pods", "--proxy-extra", "x"], "is for --access proxy"),
         (["serve", "--kubeconfig", "/nowhere/at/all"], "/nowhere/at/all"),
         (["kubeconfig", "--server", "nowhere"], "is no URL of a mirror"),
         (["kubeconfig", "--server", "http://mirror", "--token-file", "/t"], "clients send none over http"),
@@ -70,6 +75,47 @@ def test_any_other_bind_is_refused_unless_said(host: str) -> None:
     with pytest.raises(ConfigError):
         check(Settings(host=host))
     check(Settings(host=host, access=Access.OPEN, open_resource=("pods",)))
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "evil", "*", "null", "https://", "portal.example.com", "https://Portal.example.com", "https://portal.example.com/",
+        "https://portal.example.com/x", "https://u@portal.example.com", "https://portal.example.com:443",
+        "http://portal.example.com:80", "https://portal.example.com, https://b",
+    ],
+)  # fmt: skip
+def test_an_origin_that_no_browser_writes_is_refused(origin: str) -> None:
+    """It would let nobody in, and nobody would be told why."""
+    with pytest.raises(ValidationError, match="is no origin as browsers write it"):
+        Settings(allow_origin=(origin,))
+
+
+def test_origins_as_browsers_write_them_are_taken() -> None:
+    origins = ("https://portal.example.com", "http://localhost:3000", "https://a.b:444", "http://[::1]:8080",
+               "chrome-extension://abcdefgh", "http://10.0.0.1")  # fmt: skip
+
+    assert Settings(allow_origin=origins).allow_origin == origins
+
+
+@pytest.mark.parametrize(
+    ("setting", "mode"),
+    [
+        ({"token_audience": ("a",)}, "delegated"),
+        ({"session_key_file": Path("/key")}, "delegated"),
+        ({"review_server": Path("/config")}, "delegated or --access proxy"),
+        ({"proxy_name": ("front",)}, "proxy"),
+        ({"proxy_secret_file": Path("/secret")}, "proxy"),
+        ({"proxy_extra": ("scopes",)}, "proxy"),
+        ({"open_resource": ("pods",)}, "open"),
+    ],
+    ids=str,
+)
+def test_what_another_mode_is_told_is_refused_in_this(setting: dict[str, Any], mode: str) -> None:
+    (name,) = setting
+
+    with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')} .* is for --access {mode}, and this is local"):
+        check(Settings(**setting))
 
 
 def test_every_setting_that_is_set_is_printed() -> None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, field
 from math import inf
-from typing import Protocol
+from typing import Any, Protocol
 
+from kubemirror.access.everyone import ANONYMOUS_USER, UNAUTHENTICATED
 from kubemirror.access.presented import Presented
 from kubemirror.errors import ImpersonationError, KubemirrorError
 
@@ -68,7 +69,7 @@ class Caller:
         return (self.user, self.uid, self.groups, tuple(sorted(self.extra.items())), self.token_key, self.grant)
 
 
-ANONYMOUS = Caller("system:anonymous", groups=("system:unauthenticated",))
+ANONYMOUS = Caller(ANONYMOUS_USER, groups=(UNAUTHENTICATED,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +191,16 @@ class Authenticator(Protocol):
 
     async def authenticate(self, presented: Presented) -> Caller:
         """The caller; UnauthenticatedError when credentials were given and do not hold."""
+
+
+class Rules(Protocol):
+    """What is granted as a whole, for whoever asks for a list of it (SelfSubjectRulesReview)."""
+
+    async def rules(self, caller: Caller, namespace: str) -> Mapping[str, Any] | None:
+        """The review's status as the API server writes it; None where there is nobody to ask for this caller.
+
+        Raises UpstreamUnavailableError.
+        """
 
 
 class AllowAll:

@@ -13,7 +13,7 @@ import hmac
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from time import time
@@ -34,6 +34,8 @@ from kubemirror.access.authorizer import (
     PathAttributes,
     ResourceAttributes,
 )
+from kubemirror.access.everyone import with_everyone
+from kubemirror.access.grantable import check, is_resource
 from kubemirror.errors import ConfigError, UnauthenticatedError
 
 # As long as the digest: a shorter key is the weakest part.
@@ -44,8 +46,6 @@ LONGEST_SECONDS = 366 * 24 * 3600
 LOOK_SECONDS = 10.0
 # Signed too, so that a later form is not taken for this one.
 _FORM = "k1"
-_RESOURCE = re.compile(r"[a-z0-9-]+(\.[a-z0-9.-]+)?")
-_ANONYMOUS = "system:anonymous"
 _VERBS = frozenset({"get", "list", "watch"})
 
 log = structlog.get_logger()
@@ -66,9 +66,8 @@ def read_keys(file: Path) -> tuple[bytes, ...]:
 
 
 def issue(key: bytes, grant: Grant, *, user: str, groups: Sequence[str] = ()) -> str:
-    """A token of ``grant`` for ``user``."""
-    if not _RESOURCE.fullmatch(grant.resource):
-        raise ConfigError(f'"{grant.resource}" is no resource: write its plural and group, as deployments.apps')
+    """A token of ``grant`` for ``user``. ConfigError for one that could never open anything."""
+    check(grant, user=user, groups=groups)
     named: dict[str, Any] = {
         "u": user,
         "g": list(groups),
@@ -125,18 +124,35 @@ class Grants:
             raise _NO_TOKEN from None
         if form != _FORM or not any(hmac.compare_digest(_signature(key, data), shown) for key in self._keys()):
             raise _NO_TOKEN
-        try:
-            told = orjson.loads(urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-        except (ValueError, binascii.Error):
-            raise _NO_TOKEN from None
-        remaining = told["e"] - self._wall()
+        told = _told(body)
+        remaining = told.grant.expires - self._wall()
         if remaining <= 0:
             raise UnauthenticatedError("the embed token has expired: whoever shows this page makes a new one")
-        grant = Grant(told["r"], told.get("n", ""), told.get("s", ""), told["e"])
-        user, groups = told["u"], tuple(told.get("g", ()))
-        if user != _ANONYMOUS and "system:authenticated" not in groups:
-            groups += ("system:authenticated",)
-        return Caller(user, groups=groups, until=now + remaining, grant=grant)
+        return Caller(told.user, groups=with_everyone(told.user, told.groups), until=now + remaining, grant=told.grant)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a token says."""
+
+    user: str
+    groups: tuple[str, ...]
+    grant: Grant
+
+
+def _told(body: str) -> _Told:
+    """What a signed body says. Whoever has the key may have signed anything: UnauthenticatedError for what is none."""
+    try:
+        told = orjson.loads(urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    except (ValueError, binascii.Error):
+        raise _NO_TOKEN from None
+    match told:
+        case {"u": str(user), "r": str(resource), "e": int(expires)} if user and is_resource(resource):
+            namespace, selector, groups = told.get("n", ""), told.get("s", ""), told.get("g", [])
+            texts = (namespace, selector, *groups) if isinstance(groups, list) else (None,)
+            if all(isinstance(each, str) for each in texts) and not isinstance(expires, bool):
+                return _Told(user, tuple(groups), Grant(resource, namespace, selector, expires))
+    raise UnauthenticatedError("the embed token names nothing that could be shown: kubemirror embed-token makes others")
 
 
 class Granted:
@@ -178,11 +194,18 @@ def _beyond(grant: Grant, attributes: ResourceAttributes | PathAttributes) -> st
     name = f"{attributes.resource}.{attributes.group}" if attributes.group else attributes.resource
     if name != grant.resource or attributes.subresource or attributes.verb not in _VERBS:
         return f"this embed token opens {grant.resource} alone, to look at"
-    if grant.namespace and attributes.namespace != grant.namespace:
+    if grant.namespace and _namespace_of(attributes) != grant.namespace:
         return f"this embed token opens the namespace {grant.namespace} alone"
     if grant.selector and attributes.label_selector.strip() != grant.selector:
         return f"this embed token opens what is selected by {grant.selector} alone"
     return ""
+
+
+def _namespace_of(attributes: ResourceAttributes) -> str:
+    """A namespace is in itself, also where a list selects it by its name."""
+    if (attributes.group, attributes.resource) == ("", "namespaces"):
+        return attributes.name
+    return attributes.namespace
 
 
 def _signature(key: bytes, data: bytes) -> bytes:

@@ -21,22 +21,25 @@ from kubemirror.access.authorizer import (
     RefusedError,
     ResourceAttributes,
 )
+from kubemirror.access.everyone import UNAUTHENTICATED, with_everyone
 from kubemirror.access.presented import Presented
+from kubemirror.access.reviewer import NOT_FOR_OTHERS, Reviewer
 from kubemirror.errors import ImpersonationError
 
 _PREFIX = b"impersonate-"
 _USER, _UID, _GROUP, _EXTRA = b"impersonate-user", b"impersonate-uid", b"impersonate-group", b"impersonate-extra-"
 _ACCOUNT = "system:serviceaccount:"
-_AUTHENTICATED, _UNAUTHENTICATED = "system:authenticated", "system:unauthenticated"
 AUTHENTICATION = "authentication.k8s.io"
 
 
 class Impersonating:
     """An Authenticator that lets callers act as others, where the Authorizer lets them."""
 
-    def __init__(self, inner: Authenticator, authorizer: Authorizer) -> None:
+    def __init__(self, inner: Authenticator, authorizer: Authorizer, reviewer: Reviewer | None = None) -> None:
+        """reviewer: who may have to ask with callers' own tokens; None where anybody can be asked about."""
         self._inner = inner
         self._authorizer = authorizer
+        self._reviewer = reviewer
 
     async def authenticate(self, presented: Presented) -> Caller:
         """Raises RefusedError for what the caller may not, ImpersonationError for what cannot be meant."""
@@ -50,6 +53,8 @@ class Impersonating:
             decision = await self._authorizer.authorize(caller, attributes)
             _require(caller, attributes, decision)
             until = min(until, decision.until)
+        if self._reviewer is not None and not self._reviewer.own:
+            raise ImpersonationError(NOT_FOR_OTHERS)
         return acting.caller(until)
 
 
@@ -91,11 +96,9 @@ class Wanted:
         account = self.account
         if account is not None and not groups:
             groups = ["system:serviceaccounts", f"system:serviceaccounts:{account[0]}"]
-        if self.user == ANONYMOUS.user:
-            groups += [] if _UNAUTHENTICATED in groups else [_UNAUTHENTICATED]
-        elif _AUTHENTICATED not in groups and _UNAUTHENTICATED not in groups:
-            groups.append(_AUTHENTICATED)
-        return Caller(self.user, uid=self.uid, groups=tuple(groups), extra=dict(self.extra))
+        if self.user == ANONYMOUS.user and UNAUTHENTICATED not in groups:
+            groups.append(UNAUTHENTICATED)
+        return Caller(self.user, uid=self.uid, groups=with_everyone(self.user, groups), extra=dict(self.extra))
 
 
 def wanted_of(presented: Presented) -> Wanted | None:
@@ -103,12 +106,14 @@ def wanted_of(presented: Presented) -> Wanted | None:
     names = [name for name in presented.names(_PREFIX) if any(presented.all(name))]
     if not names:
         return None
+    unknown = [name for name in names if name not in (_USER, _UID, _GROUP) and not name.startswith(_EXTRA)]
+    if unknown:
+        # Upstream ignores it; what was meant by it would be ignored too.
+        field = "-".join(part.capitalize() for part in unknown[0].decode("latin-1").split("-"))
+        raise ImpersonationError(f"{field} is none of Impersonate-User, -Uid, -Group and -Extra-*: leave it away")
     user = presented.get(_USER).decode("latin-1")
     if not user:
         raise ImpersonationError("Impersonate-Group, -Uid or -Extra-* without Impersonate-User")
-    unknown = [name for name in names if name not in (_USER, _UID, _GROUP) and not name.startswith(_EXTRA)]
-    if unknown:
-        raise ImpersonationError(f"{unknown[0].decode('latin-1')} is not supported by this mirror")
     extra = [
         (unquote(name[len(_EXTRA) :].decode("latin-1")).lower(), tuple(presented.all(name)))
         for name in names

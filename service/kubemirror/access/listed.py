@@ -6,7 +6,12 @@ ask the API server (POST /-/refresh) is refused.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import structlog
 
 from kubemirror.access.authorizer import (
     Allow,
@@ -19,6 +24,8 @@ from kubemirror.access.authorizer import (
 )
 from kubemirror.errors import ConfigError
 from kubemirror.state.catalog import Catalog
+
+log = structlog.get_logger(__name__)
 
 
 def check(names: Sequence[str]) -> None:
@@ -33,6 +40,11 @@ def check(names: Sequence[str]) -> None:
             raise ConfigError(f"--open-resource {name}: Secrets are never open to everyone")
 
 
+# A definition comes by someone's hand; who lists it beforehand is told no more than once.
+LOOK_SECONDS = 60.0
+# Discovery takes about as long.
+START_SECONDS = 1.0
+_MISSING = "nothing of this name is mirrored, so nobody can read it: is it spelled so, and does --mirror name it?"
 _READ = ("get", "list", "watch", "head")
 _SECRETS = ("secret", "secrets")
 
@@ -60,6 +72,28 @@ class Listed:
         if (attributes.group, attributes.resource) != ("", "secrets") and self._lists(attributes):
             return Allow()
         return Deny("not open to everyone: sign in to the cluster itself, or list it with --open-resource")
+
+    async def run(self) -> None:
+        """Say what is listed and not there to be read: a slip of the pen, or a definition that comes later."""
+        told: list[str] = []
+        while True:
+            missing = [name for name in self._names if self._catalog.find(name) is None]
+            if self._catalog.complete:
+                for name in (name for name in missing if name not in told):
+                    near = get_close_matches(name.lower(), self._catalog.names(), n=1)
+                    log.warning("access.open_resource_missing", resource=name, nearest=near, meaning=_MISSING)
+                told = missing
+            await asyncio.sleep(LOOK_SECONDS if self._catalog.complete else START_SECONDS)
+
+    async def rules(self, caller: Caller, namespace: str) -> Mapping[str, Any]:
+        """As Rules.rules: what is listed, as it is named now."""
+        found = [entry.resource for entry in map(self._catalog.find, self._names) if entry is not None]
+        told = [
+            {"verbs": ["get", "list", "watch"], "apiGroups": [each.group], "resources": [each.plural]}
+            for each in found
+            if (each.group, each.plural) != ("", "secrets")
+        ]
+        return {"resourceRules": told, "nonResourceRules": [{"verbs": ["get"], "nonResourceURLs": ["*"]}]}
 
     def _lists(self, attributes: ResourceAttributes) -> bool:
         for name in self._names:

@@ -14,7 +14,7 @@ from typing import Any
 
 from kubemirror.access import listed
 from kubemirror.access.allowance import Allowance
-from kubemirror.access.authorizer import AllowAll, Authenticator, Authorizer, NobodyInParticular
+from kubemirror.access.authorizer import AllowAll, Authenticator, Authorizer, NobodyInParticular, Rules
 from kubemirror.access.delegated import Delegated
 from kubemirror.access.front_proxy import FrontProxy
 from kubemirror.access.impersonation import Impersonating
@@ -40,12 +40,16 @@ class SignIn:
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """One mode at work. meaning: for the log and people. run: a task that must live as long as the process."""
+    """One mode at work. meaning: for the log and people. run: a task that must live as long as the process.
+
+    rules: lists what a caller may; None where everything is open.
+    """
 
     access: Access
     meaning: str
     authenticator: Authenticator
     authorizer: Authorizer
+    rules: Rules | None = None
     sign_in: SignIn | None = None
     run: Callable[[], Coroutine[Any, Any, None]] | None = None
     closing: tuple[Callable[[], Awaitable[None]], ...] = field(default=())
@@ -55,9 +59,28 @@ class Mode:
             await close()
 
 
+# Settings that decide who is answered in these modes, and mean nothing in any other.
+_MEANT_FOR = {
+    "token_audience": (Access.DELEGATED,),
+    "session_key_file": (Access.DELEGATED,),
+    "review_server": (Access.DELEGATED, Access.PROXY),
+    "proxy_name": (Access.PROXY,),
+    "proxy_secret_file": (Access.PROXY,),
+    "proxy_extra": (Access.PROXY,),
+    "open_resource": (Access.OPEN,),
+}
+
+
 def check(settings: Settings) -> None:
-    """Raise ConfigError for a mode that lacks what it needs."""
-    match settings.access:
+    """Raise ConfigError for a mode that lacks what it needs, or is told what it would not heed."""
+    access = settings.access or Access.LOCAL
+    for name, modes in _MEANT_FOR.items():
+        if getattr(settings, name) and access not in modes:
+            raise ConfigError(
+                f"--{name.replace('_', '-')} (or KUBEMIRROR_{name.upper()}) is for"
+                f" {' or '.join(f'--access {mode}' for mode in modes)}, and this is {access}: leave one of the two away"
+            )
+    match access:
         case Access.OPEN:
             listed.check(settings.open_resource)
         case Access.PROXY if settings.client_ca is None and settings.proxy_secret_file is None:
@@ -80,11 +103,14 @@ def mode_of(settings: Settings, reviews: Reviews, catalog: Catalog, *, wall: Cal
         case Access.PROXY:
             return _proxy(settings, reviews)
         case Access.OPEN:
+            opened = Listed(catalog, settings.open_resource)
             return Mode(
                 Access.OPEN,
-                f"whoever can reach this address may read {', '.join(settings.open_resource)}",
+                f"whoever can reach this address may read what is mirrored of {', '.join(settings.open_resource)}",
                 NobodyInParticular(),
-                Listed(catalog, settings.open_resource),
+                opened,
+                rules=opened,
+                run=opened.run,
             )
         case _:
             return Mode(
@@ -106,8 +132,9 @@ def _delegated(settings: Settings, reviews: Reviews, wall: Callable[[], float]) 
     return Mode(
         Access.DELEGATED,
         "the API server says who a token is from, and what that user may see",
-        Impersonating(Delegated(tokens, sessions), authorizer),
+        Impersonating(Delegated(tokens, sessions), authorizer, reviewer),
         authorizer,
+        rules=authorizer,
         sign_in=SignIn(tokens, sessions),
         run=reviewer.run,
         closing=(tokens.close, authorizer.close),
@@ -129,8 +156,9 @@ def _proxy(settings: Settings, reviews: Reviews) -> Mode:
     return Mode(
         Access.PROXY,
         "a front proxy says who asks, and the API server what that user may see",
-        Impersonating(FrontProxy(names=names, secret=secret), authorizer),
+        Impersonating(FrontProxy(names=names, secret=secret, extra=settings.proxy_extra), authorizer, reviewer),
         authorizer,
+        rules=authorizer,
         run=reviewer.run,
         closing=(authorizer.close,),
     )

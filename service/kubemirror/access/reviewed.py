@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from math import inf
+from typing import Any
 
 from kubemirror.access.allowance import Allowance, owner_of
 from kubemirror.access.authorizer import (
@@ -27,12 +28,14 @@ from kubemirror.access.authorizer import (
     ResourceAttributes,
 )
 from kubemirror.access.kept import Kept
-from kubemirror.access.reviewer import Reviewer
+from kubemirror.access.reviewer import ALLOWED_SECONDS, Reviewer
 from kubemirror.access.turns import Turns
 from kubemirror.errors import TooManyReviewsError
 
 # Tuples in ten seconds, some 700 bytes each.
 DECISIONS = 16_384
+# Of rights, some kilobytes each; people ask for one now and then.
+LISTS = 256
 HEALTH = frozenset({"/health", "/healthz", "/livez", "/readyz"})
 SIGN_IN, SIGN_OUT = "/-/sign-in", "/-/sign-out"
 # Nothing of the cluster is in them, and the page on which one signs in needs them.
@@ -43,6 +46,14 @@ NAME_ONE = f"name namespaces that you may see with namespace= (no more than {REV
 
 _Decided = Allow | Deny
 _Decide = Callable[[Caller, ResourceAttributes], Awaitable[_Decided]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A list of a caller's rights; None where nobody can tell it."""
+
+    status: Mapping[str, Any] | None
+    until: float
 
 
 def open_to_all(path: str) -> bool:
@@ -59,6 +70,7 @@ class Reviewed:
         self._reviewer = reviewer
         self._allowance = allowance
         self._kept = Kept[_Decided]("access review", DECISIONS, lambda decision: decision.until)
+        self._rules = Kept[_Listed]("rules review", LISTS, lambda listed: listed.until)
         self._turns = Turns[Decision]("access review again", seconds=recheck_seconds, outage_seconds=outage_seconds)
 
     async def authorize(
@@ -82,7 +94,18 @@ class Reviewed:
             return decision
         return await self._parts(caller, attributes, partial, frozenset(), decision, self._decide)
 
+    async def rules(self, caller: Caller, namespace: str) -> Mapping[str, Any] | None:
+        """As Rules.rules; held as long as a yes."""
+        told = await self._rules.get((caller.identity, namespace), lambda: self._listed(caller, namespace))
+        return told.status
+
+    async def _listed(self, caller: Caller, namespace: str) -> _Listed:
+        self._spend(caller)
+        status = await self._reviewer.rules(caller, namespace)
+        return _Listed(status, min(asyncio.get_running_loop().time() + ALLOWED_SECONDS, caller.until))
+
     async def close(self) -> None:
+        await self._rules.close()
         await self._kept.close()
         await self._turns.close()
 
@@ -93,13 +116,16 @@ class Reviewed:
         return await self._kept.get(key, lambda: self._first(caller, attributes))
 
     async def _first(self, caller: Caller, attributes: ResourceAttributes | PathAttributes) -> _Decided:
+        self._spend(caller)
+        return await self._reviewer.may(caller, attributes)
+
+    def _spend(self, caller: Caller) -> None:
         owner = owner_of(caller)
         if not self._allowance.take(owner):
             raise TooManyReviewsError(
                 f"{owner or 'your address'} causes more access reviews than --review-burst and --review-rate allow:"
                 " retry with the same selectors, for whose answers hold for seconds, or name one namespace"
             )
-        return await self._reviewer.may(caller, attributes)
 
     async def _anew(self, caller: Caller, attributes: ResourceAttributes) -> _Decided:
         key = (caller.identity, attributes)

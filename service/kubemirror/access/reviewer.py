@@ -22,7 +22,7 @@ from kubemirror.access.authorizer import (
     PathAttributes,
     ResourceAttributes,
 )
-from kubemirror.errors import ReviewRefusedError, UnauthenticatedError, UpstreamUnavailableError
+from kubemirror.errors import ImpersonationError, ReviewRefusedError, UnauthenticatedError, UpstreamUnavailableError
 from kubemirror.state.upstream import Reviews
 
 AUTHENTICATION, AUTHORIZATION = "authentication.k8s.io", "authorization.k8s.io"
@@ -31,6 +31,11 @@ ALLOWED_SECONDS = 10.0
 REFUSED_SECONDS = 5.0
 # Rights come and go by someone's hand.
 RIGHTS_SECONDS = 60.0
+
+NOT_FOR_OTHERS = (
+    "nobody can be impersonated here: this mirror may not create subjectaccessreviews.authorization.k8s.io,"
+    " so it can ask about access with a caller's own token only"
+)
 
 log = structlog.get_logger(__name__)
 
@@ -135,10 +140,23 @@ class Reviewer:
         if caller.credential is None or not caller.token_key:
             if caller == ANONYMOUS:
                 return {"allowed": False}  # whom nothing can be asked about
+            if caller.credential is not None and not caller.credential.token:
+                raise ImpersonationError(NOT_FOR_OTHERS)
             raise UpstreamUnavailableError("the mirror may ask about access with a caller's own token only")
         return await self._reviews.create(
             AUTHORIZATION, "SelfSubjectAccessReview", asked, token=caller.credential.token
         )
+
+    async def rules(self, caller: Caller, namespace: str) -> dict[str, Any] | None:
+        """What the API server lists of a caller's rights; it does so for their own token only."""
+        token = caller.credential.token if caller.credential is not None else ""
+        if not token:
+            return None
+        spec = {"namespace": namespace}
+        try:
+            return await self._reviews.create(AUTHORIZATION, "SelfSubjectRulesReview", spec, token=token)
+        except (ReviewRefusedError, UnauthenticatedError):
+            return None  # they may not ask, or the token is meant for this mirror alone
 
 
 def _asked(attributes: ResourceAttributes | PathAttributes) -> dict[str, Any]:

@@ -4,6 +4,9 @@
 not Strict, so that a link in a chat or a portal opens the page and not the sign-in page: what crosses sites then are
 GETs at the top level, which change nothing here, and every POST names its Origin. The key is derived from a secret that
 replicas share, or is the process' own; then its end ends all sessions.
+
+The cookie is all that there is of a session, so a copy of it would outlive signing out: each process remembers which
+sessions were ended at it. Other replicas are not told: whoever fears a copy takes the token back.
 """
 
 from __future__ import annotations
@@ -11,7 +14,9 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
@@ -29,6 +34,18 @@ _NONCE_BYTES = 12
 _PURPOSE = b"kubemirror session cookie 1"
 # Below this a secret can be guessed.
 _LEAST_SECRET = 32
+# Sessions that were ended and are not over yet; some 200 bytes each. Beyond it the oldest are forgotten: to get there
+# takes as many reviewed sign-ins within twelve hours.
+MOST_ENDED = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a cookie holds. id: of this sign-in alone. until: seconds since 1970."""
+
+    id: bytes
+    token: str
+    until: float
 
 
 class Sessions:
@@ -42,6 +59,7 @@ class Sessions:
         key = HKDF(hashes.SHA256(), length=32, salt=None, info=_PURPOSE).derive(secret)
         self._cipher = AESGCM(key)
         self._wall = wall
+        self._ended: OrderedDict[bytes, float] = OrderedDict()  # until when each would have held
 
     def seal(self, token: str) -> tuple[str, int]:
         """The cookie's value, and for how many seconds it holds. Raises ValueError where no cookie can hold it."""
@@ -57,17 +75,36 @@ class Sessions:
 
     def token_of(self, presented: Presented) -> str:
         """The token of this browser's session, "" without one: what was changed, or is over, is none."""
+        session = self.of(presented)
+        return session.token if session is not None else ""
+
+    def of(self, presented: Presented) -> Session | None:
+        """This browser's session, if it holds."""
         value = _cookie(presented)
         if not value:
-            return ""
+            return None
         from cryptography.exceptions import InvalidTag
 
         try:
             raw = base64.urlsafe_b64decode(value + "=" * (-len(value) % 4))
-            until, token = orjson.loads(self._cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _PURPOSE))
+            nonce = raw[:_NONCE_BYTES]
+            until, token = orjson.loads(self._cipher.decrypt(nonce, raw[_NONCE_BYTES:], _PURPOSE))
         except (binascii.Error, ValueError, InvalidTag):
-            return ""
-        return str(token) if self._wall() < until else ""
+            return None
+        return Session(nonce, str(token), until) if self._wall() < until and not self.ended(nonce) else None
+
+    def ended(self, id_: bytes) -> bool:
+        """Whether a session was ended here."""
+        return id_ in self._ended
+
+    def end(self, session: Session) -> None:
+        """Take its cookie no more, for as long as it would have held."""
+        now = self._wall()
+        for id_ in [id_ for id_, until in self._ended.items() if until <= now]:
+            del self._ended[id_]
+        self._ended[session.id] = session.until
+        while len(self._ended) > MOST_ENDED:
+            self._ended.popitem(last=False)
 
 
 def set_cookie(value: str, seconds: int) -> tuple[bytes, bytes]:

@@ -1,7 +1,8 @@
 """What a request does, as the Authorizer is asked about it: derived here for the API server's paths and for ours.
 
 The rules are upstream's (apiserver pkg/endpoints/request/requestinfo.go): a field selector on one name makes a list or
-watch a named one, selectors count for these alone, and a namespace lives in itself.
+watch a named one, selectors count for these and for deletecollection alone, and a namespace lives in itself: in any
+group, a path that ends in /namespaces/x is about x.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from kubemirror.access.authorizer import ResourceAttributes
 from kubemirror.errors import SelectorError
 from kubemirror.state.catalog import Resource
 from kubemirror.state.selectors import parse_field_selector
+
+_SELECTING = frozenset({"list", "watch", "deletecollection"})
 
 
 def attributes_of(
@@ -26,11 +29,11 @@ def attributes_of(
     known: Resource | None = None,
 ) -> ResourceAttributes:
     """known: the resource, if there is one of that name."""
-    if resource == "namespaces" and not group and name:
+    if resource == "namespaces" and name:
         namespace = name
-    if verb == "get" or known is None:
+    if verb not in _SELECTING or known is None:
         label_selector = field_selector = ""
-    elif field_selector and not name:
+    elif field_selector and not name and verb != "deletecollection":
         try:
             name = parse_field_selector(field_selector, known, version).name or ""
         except SelectorError:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kubemirror.access.audit import Audit
-from kubemirror.access.authorizer import Authenticator, Authorizer
+from kubemirror.access.authorizer import Authenticator, Authorizer, Rules
 from kubemirror.access.grants import Grants
 from kubemirror.access.modes import SignIn
 from kubemirror.serve.certificate import Certificate
@@ -56,7 +56,7 @@ class Context:
     clock: the stores' clock (monotonic seconds). wall: seconds since 1970.
     authoritative: the stores are the cluster itself (the demo's), so no answer is called a mirror's.
     certificate: what readers are shown; None in plaintext. sign_in: None where nobody can. grants: reads embed tokens;
-        None where none are taken.
+        None where none are taken. rules: lists a caller's rights; None where only single ones can be asked about.
     """
 
     catalog: Catalog
@@ -71,5 +71,6 @@ class Context:
     audit: Audit = field(default_factory=lambda: Audit(None, wall=time.time))
     grants: Grants | None = None
     sign_in: SignIn | None = None
+    rules: Rules | None = None
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
     lag: LoopLag = field(default_factory=LoopLag)

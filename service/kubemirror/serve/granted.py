@@ -28,12 +28,22 @@ def within(grant: Grant | None, path: str, query: str) -> str:
     if grant is None or parts[0] not in _VIEWS:
         return query
     given = parse_qs(query, keep_blank_values=True)
-    more: list[tuple[str, str]] = []
-    namespaced = len(parts) > 2 or (parts[0] == "versions" and len(parts) > 1)  # in the path
-    if grant.namespace and "namespace" not in given and not namespaced:
-        more.append(("namespace", grant.namespace))
-    if grant.selector and "labelSelector" not in given and len(parts) < 3:
-        more.append(("labelSelector", grant.selector))
+    more = [(name, value) for name, value in _asked_for(grant, parts).items() if name not in given]
     if not more:
         return query
     return f"{query}&{urlencode(more)}" if query else urlencode(more)
+
+
+def _asked_for(grant: Grant, parts: list[str]) -> dict[str, str]:
+    """What ``grant`` opens, as parameters of the path; what the path names already is none of them."""
+    view, *names = parts
+    if view == "resources":
+        names = names[1:]
+    asked: dict[str, str] = {}
+    if grant.namespace and not names:
+        # A namespace is in none: its list is asked for it by name.
+        own = grant.resource == "namespaces"
+        asked["fieldSelector" if own else "namespace"] = f"metadata.name={grant.namespace}" if own else grant.namespace
+    if grant.selector and len(names) < 2:
+        asked["labelSelector"] = grant.selector
+    return asked

@@ -16,6 +16,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from kubemirror.access.authorizer import ANONYMOUS
+from kubemirror.access.presented import Presented
 from kubemirror.access.reviewed import SIGN_IN, SIGN_OUT
 from kubemirror.access.session import end_cookie, set_cookie
 from kubemirror.errors import UnauthenticatedError, UpstreamUnavailableError
@@ -31,7 +32,10 @@ MOST_BYTES = 64 * 1024
 # What stands in a URL as it is (RFC 3986): escapes too, so that what is escaped already stays.
 _URL = "/?#[]@!$&'()*+,;=:%-._~"
 _HEADERS = [(b"cache-control", b"no-store"), (b"referrer-policy", b"same-origin")]
-INSECURE = "Signing in needs TLS: the token and the session could be read on the way."
+INSECURE = (
+    "Signing in needs TLS: the token and the session could be read on the way. The mirror serves it with --tls-cert and"
+    " --tls-key; a proxy that ends it must send X-Forwarded-Proto: https, and be named by --trusted-proxies."
+)
 
 
 class SignInQuery(BaseModel):
@@ -100,6 +104,10 @@ def routes(serving: Serving) -> APIRouter:
     async def sign_out(asked: AskedHere) -> Response:
         await require_path(context, asked.caller, asked.path, verb="post")
         _require_own_origin(asked)
+        session = desk.sessions.of(Presented([(b"cookie", asked.headers.get("cookie", "").encode("latin-1"))]))
+        if session is not None:
+            desk.sessions.end(session)
+            serving.lane.clear()  # what was answered to its cookie would be given again there for seconds
         return _response(303, [(b"location", _to(asked, SIGN_IN)), end_cookie()])
 
     get(router, SIGN_IN, show, query=SignInQuery, in_contract=False, response_class=Response)

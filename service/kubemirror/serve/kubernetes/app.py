@@ -203,7 +203,9 @@ class KubernetesApp:
     async def _document(self, request: Request, caller: Caller, path: GroupPath | PlainPath) -> tuple[Answer, Accepted]:
         check_timeout(request.query)
         text = _text_of(path)
-        decision = await self._authorize(caller, PathAttributes(request.method.lower(), text))
+        slashes = len(request.raw_path) - len(request.raw_path.rstrip(b"/"))  # reviewed, and then read as without
+        asked = PathAttributes(request.method.lower(), text + "/" * slashes)
+        decision = await self._authorize(caller, asked)
         discovers = isinstance(path, GroupPath) or path.path in ("/api", "/apis")
         if discovers:
             self._check_complete()
@@ -284,14 +286,14 @@ class KubernetesApp:
         watch = watches(path, request.query)
         if not watch:
             check_timeout(request.query)
-        if request.method not in ("GET", "HEAD") and found is not None:
-            self._refuse_write(request, path, found[0].resource)
-        attributes = self._attributes(request, path, found, watch=watch)
+        attributes = self._attributes(request, path, found, _verb_of(request, path, watch=watch))
         decision = await self._authorize(caller, attributes)
         if found is None:
             return self._unknown(path)
         entry, served = found
         resource = entry.resource
+        if request.method not in ("GET", "HEAD"):
+            self._refuse_write(request, path, resource)
         if not self._in_scope(resource, path):
             return self._unknown(path)
         namespace = (path.namespace or None) if resource.namespaced else None
@@ -363,14 +365,16 @@ class KubernetesApp:
         self, request: Request, caller: Caller, path: ResourcePath, kind: str, receive: Receive
     ) -> tuple[Answer, Accepted]:
         if request.method != "POST":
+            await self._authorize(caller, self._attributes(request, path, None, _verb_of(request, path, watch=False)))
             raise status.method_not_allowed()
         body = await _body(receive, reviews.MOST_BYTES)
         content_type = request.headers.get(b"content-type", b"").decode("latin-1")
-        answer = await reviews.review(self._context.authorizer, caller, path.group, kind, content_type, body)
+        context = self._context
+        answer = await reviews.review(context.authorizer, context.rules, caller, path.group, kind, content_type, body)
         return answer, Accepted(JSON)
 
     def _refuse_write(self, request: Request, path: ResourcePath, resource: Resource) -> None:
-        """405: for built-in resources in other words where the path has no such method upstream either."""
+        """405 for who may write upstream: for built-in resources in other words where the path has no such method."""
         action = _WRITES.get(request.method, "")
         if action == "delete" and not path.name:
             action = "deletecollection"
@@ -512,12 +516,11 @@ class KubernetesApp:
         request: Request,
         path: ResourcePath,
         found: tuple[Entry, ServedVersion] | None,
-        *,
-        watch: bool,
+        verb: str,
     ) -> ResourceAttributes:
         """What is asked for, derived once; a field selector on one name makes the request named."""
         return attributes_of(
-            "watch" if watch else "get" if path.name else "list",
+            verb,
             path.group,
             path.version,
             path.resource,
@@ -537,6 +540,14 @@ class KubernetesApp:
         if isinstance(decision, Allow):
             return decision
         raise status.refused(caller, attributes, decision.reason if isinstance(decision, Deny) else "")
+
+
+def _verb_of(request: Request, path: ResourcePath, *, watch: bool) -> str:
+    """As requestinfo.go has it: "" for a method that means nothing there."""
+    if request.method in ("GET", "HEAD"):
+        return "watch" if watch else "get" if path.name else "list"
+    verb = "watch" if path.watch else _WRITES.get(request.method, "")
+    return "deletecollection" if verb == "delete" and not path.name else verb
 
 
 def _until(answer: Answer, decision: Allow, caller: Caller) -> Answer:

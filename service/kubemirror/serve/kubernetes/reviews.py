@@ -1,7 +1,8 @@
-"""The reviews in which a client asks about itself, answered by the Authorizer and never sent upstream.
+"""The reviews in which a client asks about itself, answered by the Authorizer.
 
 Dashboards and ``kubectl auth can-i`` ask these before anything else. Reading is decided as for a request; every
-other verb is answered with no, because nothing can be written here.
+other verb is answered with no, because nothing can be written here. A list of all rights is the API server's, for the
+caller's own token, less the writing; where that cannot be had it says that it is incomplete, and what to ask instead.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from kubemirror.access.authorizer import (
     Deny,
     PathAttributes,
     ResourceAttributes,
+    Rules,
 )
 from kubemirror.serve.kubernetes import protobuf
 from kubemirror.serve.kubernetes.answer import Answer
@@ -39,12 +41,17 @@ _ATTRIBUTES = (
     (2, "nonResourceAttributes", ("path", "verb")),
 )
 _SELECTORS = ("fieldSelector", "labelSelector")
+_RULES = {"resourceRules": READ_VERBS, "nonResourceRules": ("get",)}
+_ONE_BY_ONE = (
+    "this mirror cannot have the rights of this caller listed: what is missing here may be allowed all the same,"
+    " so ask about one thing, as kubectl auth can-i list pods does"
+)
 # A review is a few hundred bytes; upstream's own limit is 3 MiB.
 MOST_BYTES = 64 * 1024
 
 
 async def review(
-    authorizer: Authorizer, caller: Caller, group: str, kind: str, content_type: str, body: bytes
+    authorizer: Authorizer, rules: Rules | None, caller: Caller, group: str, kind: str, content_type: str, body: bytes
 ) -> Answer:
     """The answer (201) to a review of ``kind``. Raises StatusError for a body that cannot be read."""
     spec = _spec(kind, content_type, body)
@@ -56,7 +63,7 @@ async def review(
         case "SelfSubjectRulesReview":
             if not _text(spec, "namespace"):
                 raise bad_request("no namespace on request")
-            status = await _rules(authorizer, caller, _text(spec, "namespace"))
+            status = await _rules(authorizer, rules, caller, _text(spec, "namespace"))
             answer = {**head, "metadata": {}, "spec": {}, "status": status}
         case _:
             now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -167,13 +174,34 @@ def _status(decision: Decision) -> dict[str, Any]:
             return {"allowed": False}
 
 
-async def _rules(authorizer: Authorizer, caller: Caller, namespace: str) -> dict[str, Any]:
-    """One rule for the verbs allowed on everything here; finer rights cannot be listed, only asked."""
-    everything = ResourceAttributes("list", "*", "*", "*", namespace=namespace)
-    allowed = isinstance(await authorizer.authorize(caller, everything), Allow)
-    rules = [{"verbs": list(READ_VERBS), "apiGroups": ["*"], "resources": ["*"]}] if allowed else []
-    paths = [{"verbs": ["get"], "nonResourceURLs": ["*"]}] if allowed else []
-    return {"resourceRules": rules, "nonResourceRules": paths, "incomplete": not allowed}
+async def _rules(authorizer: Authorizer, rules: Rules | None, caller: Caller, namespace: str) -> dict[str, Any]:
+    """What is told as a whole, less what is no reading here; else one rule where everything is allowed, or none."""
+    told = await rules.rules(caller, namespace) if rules is not None and caller.grant is None else None
+    if told is not None:
+        status: dict[str, Any] = {name: _reading(told.get(name), verbs) for name, verbs in _RULES.items()}
+        status["incomplete"] = told.get("incomplete") is True
+        return {**status, "evaluationError": told["evaluationError"]} if told.get("evaluationError") else status
+    asked = [ResourceAttributes(verb, "*", "*", "*", namespace=namespace) for verb in READ_VERBS]
+    everything = [isinstance(await authorizer.authorize(caller, each), Allow) for each in asked]
+    anywhere = isinstance(await authorizer.authorize(caller, PathAttributes("get", "*")), Allow)
+    verbs = [verb for verb, allowed in zip(READ_VERBS, everything, strict=True) if allowed]
+    status = {
+        "resourceRules": [{"verbs": verbs, "apiGroups": ["*"], "resources": ["*"]}] if verbs else [],
+        "nonResourceRules": [{"verbs": ["get"], "nonResourceURLs": ["*"]}] if anywhere else [],
+        "incomplete": not (all(everything) and anywhere),
+    }
+    return {**status, "evaluationError": _ONE_BY_ONE} if status["incomplete"] else status
+
+
+def _reading(rules: Any, verbs: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The rules that let somebody read, each with those of its verbs that do."""
+    kept = []
+    for rule in rules if isinstance(rules, list) else ():
+        given = rule.get("verbs") or ()
+        allowed = list(verbs) if "*" in given else [verb for verb in verbs if verb in given]
+        if allowed:
+            kept.append({**rule, "verbs": allowed})
+    return kept
 
 
 def _user(caller: Caller) -> dict[str, Any]:
