@@ -174,7 +174,7 @@ async def test_a_dashboard_of_who_may_see_some_of_two_hundred_namespaces_is_with
     reviews.allow("jane", "deployments", "n7")
 
     async def panel(number: int) -> Decision:
-        some = Candidates(lambda: NAMESPACES, lambda: NAMESPACES)
+        some = Candidates(lambda: NAMESPACES)
         return await delegated.authorizer.authorize(JANE, selecting(f"p={number}"), partial=some)
 
     panels = await asyncio.gather(*(panel(number) for number in range(4)))
