@@ -55,11 +55,17 @@ async def test_rows_come_change_and_go_where_they_belong_and_are_counted(
         "?sort=Version,-Name",
         "?columns=Name,Ready,labels.app,.metadata.annotations.home",
         "?wide=true",
+        "?sort=Image",
+        "?columns=*,labels.app,.metadata.annotations.home",
+        "?columns=%22a,b%22=Images,*&sort=-%22a,b%22,-Name&wide=true",
     ],
 )
 async def test_what_is_drawn_here_is_what_the_server_draws(page: Page, wire: Wire, store: Store, query: str) -> None:
     await opened(page, wire, query)
-    store.apply(101, "web", "blue", labels={"app": "x"}, cells=["web", "2/3", "3d", "team/web:1.1"], image="w:1.1")
+    store.apply(
+        101, "web", "blue", labels={"app": "x"}, cells=["web", "2/3", "3d", "team/web:1.1"], image="w:1.1",
+        annotations={"home": "https://example.com/a?b=<c>"},
+    )  # fmt: skip
     store.apply(
         102, "zero", "blue", cells=["zero", "0/0", "3d", "w:2"], image="w:2", status={"observedGeneration": 1},
         annotations={"home": "https://example.com/a?b=c&d"}, labels={"app": "\u202eevil"},

@@ -216,6 +216,20 @@ def test_the_environment_escapes_everything_and_refuses_what_is_missing() -> Non
         "https://example.com/ x",
         "https://[::1",
         "https://example.com/" + "x" * 3000,
+        "https://example.com/a?b=<c>",
+        "https://example.com/a|b",
+        "https://example.com/{a}",
+        "https://example.com/100%",
+        "https://example.com/a#b#c",
+        "https://example.com/[a]",
+        "https://a<b>.example/",
+        "https://a..example/",
+        "https://xn--a/",
+        "https://1.2.3.999/",
+        "https://example.com:99999/",
+        "https://example.com:a/",
+        "https://[::g]/",
+        "https://example.com\\a",
         None,
         7,
     ],
@@ -224,8 +238,19 @@ def test_what_is_no_address_of_the_web_is_no_link(value: object) -> None:
     assert web_url(value) == ""
 
 
-def test_an_address_of_the_web_is_a_link() -> None:
-    assert web_url("https://example.com:8443/a?b=c#d") == "https://example.com:8443/a?b=c#d"
+@pytest.mark.parametrize(
+    "value",
+    [
+        "https://example.com:8443/a?b=c#d",
+        "http://a_b.example",
+        "https://example.com?a='(b)'&c=%3Cd%3E",
+        "https://[2001:db8::1]:80/x",
+        "http://10.0.0.1/",
+        "https://xn--bcher-kva.example/~a;b/@c!",
+    ],
+)
+def test_an_address_of_the_web_is_a_link(value: str) -> None:
+    assert web_url(value) == value
 
 
 def test_what_cannot_be_seen_is_shown_and_writing_is_left_alone() -> None:

@@ -89,6 +89,7 @@ async def test_a_resource_is_a_table_of_what_kubectl_would_print(store: Store, c
     ]
     assert page.select_one("tbody th a")["href"] == "/resources/deployments.apps/blue/api"  # type: ignore[index]
     assert page.select_one("#count").text == "3"  # type: ignore[union-attr]
+    assert page.select_one("#counted").text == "deployments: 3"  # type: ignore[union-attr]
 
 
 async def test_a_page_watches_from_where_it_was_made(store: Store, client: httpx.AsyncClient) -> None:

@@ -192,3 +192,18 @@ async def test_a_bug_is_a_500_without_a_traceback(world: World, directly: Asking
 
     with pytest.raises(ZeroDivisionError):  # the server logs it; the client gets a Status first
         await client.post("/-/refresh")
+
+
+@pytest.mark.parametrize("output", ["jsn", "xml"])
+async def test_an_unknown_form_is_told_in_a_terminal_with_those_that_there_are(
+    client: httpx.AsyncClient, output: str
+) -> None:
+    answer = await client.get(f"/resources/deployments?output={output}", headers=CURL)
+    program = await client.get(f"/resources/deployments?output={output}")
+
+    known = "html, json, yaml, ndjson, csv, tsv, table, wide, name, markdown"
+    assert answer.status_code == 400
+    assert answer.text.startswith(f'error: parameter "output": there is no "{output}", but {known}')
+    assert answer.text.count("\n") == 1
+    assert program.json()["message"] == answer.text.removeprefix("error: ").rstrip()
+    assert 'did you mean "json"?' in (await client.get("/resources/deployments?output=jsn", headers=CURL)).text

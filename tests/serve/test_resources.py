@@ -14,12 +14,16 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
+from kubemirror.serve.output import Output
 from kubemirror.serve.row import View
+from kubemirror.state.events import Apply
 from kubemirror.views.columns import Printer
 from tests.serve.conftest import Asking
 from tests.serve.world import NODES, Store, World
 
 BROWSER = {"accept": "text/html"}
+# Of a Deployment of one replica that is rolled out.
+DONE = {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}
 
 
 @pytest.fixture
@@ -168,8 +172,80 @@ async def test_objects_are_counted_by_columns(store: Store, client: httpx.AsyncC
         ("api",): 1,
         ("db",): 1,
     }
-    assert link["href"] == "/resources/deploy?filter=Name%3Dweb"
+    assert link["href"] == "/resources/deploy?filter=Name%3D%3Dweb"
     assert "as=key" in str(page.select_one("table[data-watch]"))
+
+
+async def links_of_counts(client: httpx.AsyncClient, query: str) -> list[tuple[list[str], int, int]]:
+    """What each count is of, what it says, and how many its link shows."""
+    page = BeautifulSoup((await client.get(f"/resources/deploy?{query}", headers=BROWSER)).text, "html.parser")
+    found = []
+    for row in page.select("tbody tr[data-uid]"):
+        *values, count = [each.text for each in row.select("th, td")]
+        links = {str(each["href"]) for each in row.select("a")}
+        if not links:
+            continue  # too long
+        (shown,) = [(await client.get(link, headers=BROWSER)).headers["kubemirror-total"] for link in links]
+        found.append((values, int(count), int(shown)))
+    return found
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "group=Version",
+        "group=Images",
+        "group=labels.app",
+        "group=Health",
+        "group=Mark,Ready",
+        "group=What=.metadata.annotations,Who=Namespace",
+        "group=.metadata.annotations['a\\.b'],Name&filter=Ready<99,Name!~\"x",
+    ],
+)
+async def test_a_count_leads_to_what_it_counts(world: World, client: httpx.AsyncClient, query: str) -> None:
+    store = world.mirror()
+    images = ["web:1.9.5", "web:1.9.5", "web:1.9.5,proxy:v1.31.2", "=", "WEB:1.9.5", "web:latest", 'a"b,c"', "web"]
+    held = [
+        store.object(
+            7 + at, f"o{at}", ("blue", "red")[at % 2], image=image, cells=[f"o{at}", f"{at % 3}/2", "3d", image]
+        )
+        for at, image in enumerate(images)
+    ]
+    notes = [{"a.b": "="}, {"a.b": '"'}, {"a.b": ""}, {"a.b": '{"x": ["y"]}', "c": "d"}, {"a.b": "x" * 9000}]
+    held += [store.object(20 + at, f"n{at}", "blue", annotations=each) for at, each in enumerate(notes)]
+    held += [store.object(30, "done", "red", status=DONE), store.object(31, "dna", "red", labels={"app": "web"})]
+    store.sync(*held)
+
+    counts = await links_of_counts(client, query)
+
+    assert len(counts) > 1
+    assert [shown for _, _, shown in counts] == [count for _, count, _ in counts]
+
+
+async def test_a_count_of_what_is_too_long_for_an_address_leads_nowhere(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    store = world.mirror()
+    store.sync(store.object(7, "web", annotations={"a": "x" * 9000}))
+    answer = await client.get("/resources/deploy?group=annotations.a", headers=BROWSER)
+    (row,) = BeautifulSoup(answer.text, "html.parser").select("tbody tr")
+
+    assert row.select("a") == []
+    assert row.select("td")[-1].text == "1"
+
+
+async def test_counts_have_titles_and_are_sorted_by_them(store: Store, client: httpx.AsyncClient) -> None:
+    rows = await table_at(client, 'group="N(s)"=Name&sort=-"N(s)"')
+    page = BeautifulSoup((await client.get('/resources/deploy?group="N(s)"=Name', headers=BROWSER)).text, "html.parser")
+    heading = page.select_one("thead a")
+    assert heading is not None
+    clicked = await client.get(str(heading["href"]), headers=BROWSER)
+    again = BeautifulSoup(clicked.text, "html.parser").select_one("thead th")
+
+    assert rows == [["N(S)", "COUNT"], ["web", "2"], ["db", "1"], ["api", "1"]]
+    assert clicked.status_code == 200
+    assert again is not None
+    assert again["aria-sort"] == "ascending"
 
 
 # -- which form ---------------------------------------------------------------------------------------
@@ -196,6 +272,78 @@ async def test_every_form_shows_the_same_rows(store: Store, client: httpx.AsyncC
     assert marked[2:] == expected
     assert shown == expected
     assert [item["metadata"]["name"] for item in json.loads(await text("json"))["items"]] == ["api", "web"]
+
+
+@pytest.mark.parametrize(
+    ("query", "total"),
+    [
+        ("q=Complete", 3),
+        ("q=team/web", 2),
+        ("q=1.10&sort=Health", 1),
+        ("q=status.observed", 0),
+        ("q=COMPLETE&columns=Name", 3),
+        ("q=Complete&columns=*,Rule&wide=true", 3),
+        ("q=generation&columns=Rule", 1),
+    ],
+)
+async def test_what_is_searched_for_is_found_in_every_form(
+    store: Store, client: httpx.AsyncClient, query: str, total: int
+) -> None:
+    for version, name, namespace in ((7, "web", "blue"), (8, "api", "blue"), (9, "web", "green")):
+        image = f"team/{name}:1.{version + 2}"
+        cells = [name, "1/1", "3d", image]
+        store.writer.handle(Apply(store.object(version + 100, name, namespace, status=DONE, cells=cells)))
+    body = store.object(110, "db", "red", cells=["db", "0/0", "3d", "x"], status={"observedGeneration": 1})
+    fields = json.loads(body.raw)
+    fields["metadata"]["generation"] = 2
+    store.writer.handle(Apply(store._ingest.object(json.dumps(fields).encode(), body.cells)))
+
+    totals = {
+        str(output): (await client.get(f"/resources/deploy?{query}&output={output}")).headers["kubemirror-total"]
+        for output in (*Output, "json&as=row")
+    }
+    with_history = await client.get(f"/resources/deploy?{query}", headers=BROWSER)
+
+    assert totals == dict.fromkeys(totals, str(total))
+    assert "as=row" in with_history.text
+
+
+async def test_health_is_told_apart_by_its_word(store: Store, client: httpx.AsyncClient) -> None:
+    for version, name, namespace in ((101, "api", "blue"), (102, "web", "green")):
+        store.writer.handle(Apply(store.object(version, name, namespace, status=DONE)))
+
+    groups = await table_at(client, "group=Health&sort=Health")
+    marks = await table_at(client, "group=Mark&sort=Mark")
+    complete = (await client.get("/resources/deploy?filter=Health=complete&output=name")).text.split()
+    others = (await client.get("/resources/deploy?filter=Health!=Complete&output=name")).text.split()
+    said = (await client.get("/resources/deploy?filter=Health~successfully&output=name")).text.split()
+
+    assert groups == [["HEALTH", "COUNT"], ["Progressing", "2"], ["Complete", "2"]]
+    assert marks == [["MARK", "COUNT"], ["on", "the", "way", "2"], ["as", "wanted", "2"]]
+    assert complete == said == ["deployment.apps/api", "deployment.apps/web"]
+    assert others == ["deployment.apps/web", "deployment.apps/db"]
+
+
+async def test_a_page_sorted_by_any_column_is_told_the_order_of_its_stream(
+    store: Store, client: httpx.AsyncClient
+) -> None:
+    for column in ("Image", "Images", "-Version", "Health", "Ready", ".metadata.uid", "Mark,Image"):
+        answer = await client.get("/resources/deploy", params={"sort": column}, headers=BROWSER)
+        rows = BeautifulSoup(answer.text, "html.parser").select("tbody tr[data-uid]")
+        lines = (await client.get("/resources/deploy", params={"sort": column, "output": "ndjson", "as": "row"})).text
+
+        assert answer.status_code == 200
+        assert [json.loads(str(row["data-order"])) for row in rows] == [
+            json.loads(line)["order"] for line in lines.splitlines()
+        ]
+
+
+async def test_one_path_after_the_other_sorts_by_itself(store: Store, client: httpx.AsyncClient) -> None:
+    async def sorted_by(path: str) -> list[str]:
+        return [row[0] for row in (await table_at(client, f"columns=Name&sort={path}"))[1:]]
+
+    assert await sorted_by(".metadata.resourceVersion") == ["web", "api", "web", "db"]
+    assert await sorted_by(".metadata.name") == ["api", "db", "web", "web"]
 
 
 async def test_the_view_is_in_the_contract(store: Store, client: httpx.AsyncClient) -> None:

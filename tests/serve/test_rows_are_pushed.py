@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import orjson
 import pytest
+from bs4 import BeautifulSoup
 
 from kubemirror.access.authorizer import ANONYMOUS
 from kubemirror.errors import ExpiredError
+from kubemirror.serve.application import application
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.life import Life
 from kubemirror.serve.row import Row
@@ -21,7 +25,7 @@ from kubemirror.serve.subscription import Subscription
 from kubemirror.serve.watch_query import query_of, subscribe
 from kubemirror.state.events import Columns, Phase
 from tests.serve.live import Live, frame_of, running
-from tests.serve.world import COLUMNS, NODES, Store, World
+from tests.serve.world import COLUMNS, DEPLOYMENTS, NODES, WIDGETS, Store, World
 
 ASKED = Asked("GET", "/watch", "", "", "http", "localhost", {}, None, ANONYMOUS)
 
@@ -157,6 +161,48 @@ async def test_nothing_is_resumed_from_before_other_columns(world: World, store:
         await reader(world, filter="Up<1", resourceVersion="100")
     after.close()
     plain.close()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"wide": "true"},
+        {"columns": "*,labels.app,.spec.replicas"},
+        {"columns": "*", "wide": "true"},
+        {"columns": 'Name,*,"a ""b"", c"=Images,Health', "namespace": "blue"},
+        {"columns": "*,Tag=Images", "sort": "-Tag", "q": "web", "filter": "Ready<1", "namespace": "blue,green"},
+        {"columns": "Name,Image"},
+    ],
+)
+@pytest.mark.parametrize("resource", ["deploy", "widgets"])
+@pytest.mark.parametrize("namespaces", [(), ("blue", "green")])
+async def test_the_stream_of_a_page_has_the_columns_of_its_heads(
+    world: World, query: dict[str, str], resource: str, namespaces: tuple[str, ...]
+) -> None:
+    """Whatever the heads are called: a name may have every mark that means something in a parameter."""
+    columns = json.loads(COLUMNS)
+    columns[2:2] = [{**columns[1], "name": name} for name in ('15" disks', "*", "a,b=c", "-x", ".y")]
+    for kind in (DEPLOYMENTS, WIDGETS):
+        stores = [*world.mirror_namespaces(*namespaces, resource=kind).values()] if namespaces else [world.mirror(kind)]
+        for store in stores:
+            store.sync()
+            store.writer.handle(Columns(json.dumps(columns).encode()))
+    if resource == "widgets":
+        query = {name: value.replace("Image,", "").replace(",Image", ",Images") for name, value in query.items()}
+    transport = httpx.ASGITransport(application(world.context))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        answer = await client.get(f"/resources/{resource}", params=query, headers={"accept": "text/html"})
+    assert answer.status_code == 200, answer.text
+    page = BeautifulSoup(answer.text, "html.parser")
+    table = page.select_one("#objects")
+    assert table is not None
+    subscription = await reader(world, **dict(parse_qsl(urlsplit(str(table["data-watch"])).query)))
+    subscription.close()
+    told = orjson.loads(subscription.subscribed)["columns"].values()
+
+    heads = [each.text for each in page.select("thead th")]
+    assert [[column["name"] for column in each] for each in told] == [heads] * len(told)
 
 
 # -- membership ---------------------------------------------------------------------------------------

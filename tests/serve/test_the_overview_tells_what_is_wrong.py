@@ -216,6 +216,20 @@ async def test_the_page_shows_all_of_it_and_its_links_lead_somewhere(pods: Store
     assert set(answers.values()) == {200}
 
 
+async def test_a_count_leads_to_the_objects_that_it_counts(pods: Store, client: httpx.AsyncClient) -> None:
+    page = await page_at(client, "/")
+    counts = {part: page.select(f"[data-part={part}] a.count") for part in ("health", "namespaces")}
+    totals = [
+        ((await client.get(str(each["href"]), headers=JSON)).headers["kubemirror-total"], each.text.split()[0])
+        for found in counts.values()
+        for each in found
+    ]
+
+    assert [len(found) for found in counts.values()] == [4, 5]
+    assert [told for told, _ in totals] == [shown for _, shown in totals]
+    assert counts["health"][0]["href"] == "/resources/deployments.apps?filter=Mark%3D%3Dfailing"
+
+
 async def test_curl_reads_the_same(pods: Store, client: httpx.AsyncClient) -> None:
     answer = await client.get("/", headers={"user-agent": "curl/8.5", "accept": "*/*"})
 

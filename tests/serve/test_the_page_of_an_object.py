@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from bs4 import BeautifulSoup
 
 from kubemirror.state.catalog import Resource, ServedVersion
@@ -274,3 +275,19 @@ async def test_a_schema_without_end_is_shown_as_far_as_it_can_be_read(world: Wor
     assert answer.status_code == 200
     assert "fields more" in answer.text
     assert len(answer.content) < 2_500_000
+
+
+async def test_the_yaml_of_a_page_is_the_object_line_by_line(
+    world: World, store: Store, client: httpx.AsyncClient
+) -> None:
+    notes = {"script": "#!/bin/sh\n\n\necho 1e3\n\n", "small": "08"}
+    store.writer.handle(Apply(store.object(101, "web", "blue", annotations=notes)))
+    page = await page_at(client, "/resources/deployments/blue/web")
+    code = page.select_one("pre.yaml code")
+    assert code is not None
+    numbers = [each.extract().text for each in code.select("a.line")]
+    form = (await client.get("/resources/deployments/blue/web?output=yaml")).text
+
+    assert code.text == form
+    assert numbers == [str(number + 1) for number in range(len(form.splitlines()))]
+    assert yaml.safe_load(form)["metadata"]["annotations"] == notes

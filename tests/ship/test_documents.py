@@ -8,7 +8,10 @@ import subprocess
 import sys
 
 from kubemirror.settings import Settings
+from kubemirror.state.catalog import Resource, ServedVersion
 from kubemirror.state.events import Phase
+from kubemirror.state.objects import Object
+from kubemirror.views.computed import computed
 from tests.ship.conftest import DemoMirror
 from tests.ship.repository import ROOT, tracked
 
@@ -73,3 +76,20 @@ def test_every_route_and_parameter_is_in_the_protocol(demo_mirror: DemoMirror) -
 
     assert {path for path in paths if f"`{path}`" not in text} == set()
     assert {name for name in parameters if f"`{name}" not in text and f"?{name}" not in text} == set()
+
+
+def test_every_column_of_our_own_is_in_the_protocol() -> None:
+    text = (ROOT / "docs" / "protocol.md").read_text()
+    versions = (ServedVersion("v1"),)
+    definitions = Resource(
+        "apiextensions.k8s.io", "v1", "customresourcedefinitions", "crd", "CustomResourceDefinition", False, versions
+    )
+    deployments = Resource("apps", "v1", "deployments", "deployment", "Deployment", True, versions)
+    columns = {each.name for resource in (definitions, deployments) for each in computed(resource, last_change=nothing)}
+
+    assert {"Health", "Last Change", "Version", "Versions"} <= columns
+    assert {name for name in columns if f"`{name}`" not in text} == set()
+
+
+def nothing(held: Object, now: float) -> None:
+    """No change."""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import sys
 
 import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kubemirror.views.computed import Said
+from kubemirror.views.conditions import Tone
 from kubemirror.views.grouping import Counts, parse_group
 from kubemirror.views.order import parse_sort, told
 from kubemirror.views.quantity import quantity
 from kubemirror.views.semver import version_key
 from kubemirror.views.table import ColumnError
-from kubemirror.views.values import order_of
+from kubemirror.views.values import Kind, order_of
+from kubemirror.views.verdicts import Verdict
 from tests.views.table import NOW, ordered, pod, table
 
 
@@ -36,6 +40,33 @@ def test_values_follow_each_other_as_people_count(column: str, cells: list[objec
 
     assert ordered([*missing, *held[::-1]], table(column), column) == [*names, "x", "y"]
     assert ordered([*missing, *held], table(column), f"-{column}") == [*names[::-1], "x", "y"]
+
+
+def test_what_is_told_of_an_image_and_of_endless_digits_is_json() -> None:
+    """A page writes it into its rows, and places those that come by it."""
+    held = [pod("a", "web:2-rc.1"), pod("b", "web:latest"), pod("c", "db@sha256:1"), pod("d", "1" * 5000 + "x:1")]
+    (key,) = parse_sort("Images", shown := table("Images"))
+    keys = [told(key.of(shown.line(each, NOW))) for each in held]
+
+    assert orjson.loads(orjson.dumps(keys)) == keys
+    assert sorted(keys) == [keys[3], keys[2], keys[1], keys[0]]
+    assert told(order_of("9e999", Kind.ANY)) == [0, sys.float_info.max]
+
+
+def test_a_verdict_is_sorted_by_how_bad_it_is_and_then_by_its_word() -> None:
+    said = [
+        Said.of(Verdict(word, tone, sentence, ""))
+        for word, tone, sentence in (
+            ("Complete", Tone.GOOD, "a"),
+            ("Paused", Tone.REST, "a"),
+            ("Failed", Tone.BAD, "z"),
+            ("Degraded", Tone.BAD, "b"),
+            ("Failed", Tone.BAD, "a"),
+        )
+    ]
+    values = [order_of(each, Kind.ANY) for each in said]
+
+    assert sorted(range(5), key=lambda at: values[at]) == [3, 2, 4, 0, 1]  # type: ignore[arg-type, return-value]
 
 
 def test_several_keys_and_equals_stay_as_they_are() -> None:

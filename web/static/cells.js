@@ -68,9 +68,13 @@ function part(type, value) {
   return ready >= wanted ? 20 : Math.min(19, Math.max(ready ? 1 : 0, Math.floor((20 * ready) / wanted)));
 }
 
-// Only what is an address of the web as a whole: never another scheme, nor a name before the host (serve/visible.py).
+// Only what is a valid address of the web as a whole: never another scheme, nor a name before the host
+// (serve/visible.py).
+const PART = "(?:[\\w!$&'()*+,./:;=?@~-]|%[0-9A-Fa-f]{2})*";
+const ADDRESS = new RegExp(`^https?://(?:[\\w.-]+|\\[[0-9A-Fa-f:.]+\\])(?::\\d{1,5})?(?:[/?]${PART})?(?:#${PART})?$`);
+
 function linked(value) {
-  if (/^https?:\/\/[!-~]+$/.test(value) && value.length <= 2000 && URL.canParse(value) && !/^https?:\/\/[^/?#]*@/.test(value)) {
+  if (ADDRESS.test(value) && value.length <= 2000 && URL.canParse(value)) {
     const made = element("a", { href: value, rel: "noopener noreferrer nofollow" });
     made.textContent = text(value);
     return [made];

@@ -7,7 +7,9 @@ export function placed({ order, metadata: { namespace, name } }) {
 
 // Compares two of these. sort: the parameter that the rows were asked for with.
 export function ordering(sort) {
-  const signs = (sort ?? "").split(",").filter(Boolean).map((key) => (/^\s*-|:desc\s*$/i.test(key) ? -1 : 1));
+  // A comma within quotes or brackets belongs to a name.
+  const parts = (sort ?? "").match(/(?:"[^"]*"|\[[^\]]*\]|[^,])+/g) ?? [];
+  const signs = parts.map((key) => (/^\s*-|:desc\s*$/i.test(key) ? -1 : 1));
   return (one, other) => {
     for (let index = 0; index < signs.length; index += 1) {
       const [mine, theirs] = [one.keys[index] ?? null, other.keys[index] ?? null];

@@ -25,7 +25,7 @@ def url_of(asked: Asked, parameters: dict[str, str], *, drop: tuple[str, ...] = 
     """This page's path with other parameters; empty ones are left out."""
     kept = {name: value for name, value in parameters.items() if value and name not in drop}
     path = quote(f"{asked.base}{asked.path}")
-    return f"{path}?{urlencode(kept)}" if kept else path
+    return f"{path}?{urlencode(kept, safe='*')}" if kept else path  # as browsers write it
 
 
 def forms_of(asked: Asked, *, without: Iterable[Output] = ()) -> list[tuple[str, str]]:

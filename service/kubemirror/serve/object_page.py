@@ -223,9 +223,8 @@ def _defined(context: Context, resource: Resource, data: Fields) -> tuple[Defini
 
 
 def _lines(held: Object) -> Lines:
-    lines = yaml(held.raw).decode().split("\n")
-    shown = [cut(line, LINE_CHARACTERS) for line in lines[:MOST_LINES] if line or line is not lines[-1]]
-    return Lines(shown, max(0, len(lines) - MOST_LINES))
+    lines = yaml(held.raw).decode().removesuffix("\n").split("\n")
+    return Lines([cut(line, LINE_CHARACTERS) for line in lines[:MOST_LINES]], max(0, len(lines) - MOST_LINES))
 
 
 def _watched(resource: Resource, held: Object, found: Around) -> str:

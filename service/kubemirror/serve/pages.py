@@ -17,23 +17,13 @@ from kubemirror.serve.assets import Static, web
 from kubemirror.serve.embed import carried
 from kubemirror.serve.links import list_path, object_path
 from kubemirror.serve.visible import cell, cut, ratio, shown, web_url
-from kubemirror.views.computed import short
-from kubemirror.views.conditions import Tone
+from kubemirror.views.computed import MARK, short
+from kubemirror.views.conditions import MARKS, Tone
 from kubemirror.views.duration import human_duration
 from kubemirror.views.images import parse_image
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-# What the marks mean, for those who hear the page.
-TONES = {
-    Tone.BAD: "failing",
-    Tone.WARN: "impaired",
-    Tone.BUSY: "on the way",
-    Tone.UNKNOWN: "unknown",
-    Tone.GOOD: "as wanted",
-    Tone.REST: "at rest",
-}
 
 
 class Pages:
@@ -66,7 +56,13 @@ class Pages:
             "short": short,
             "web_url": web_url,
         }
-        environment.globals |= {"query": urlencode, "list_path": list_path, "object_path": object_path, "tones": TONES}
+        environment.globals |= {
+            "query": urlencode,
+            "list_path": list_path,
+            "marked_path": marked_path,
+            "object_path": object_path,
+            "tones": MARKS,
+        }
         return environment
 
     def macros(self, template: str) -> Any:
@@ -83,6 +79,11 @@ class Pages:
             **model,
         )
         return page if asked.embedded is None else carried(page, asked.base, asked.embedded, asked.embed)
+
+
+def marked_path(resource: str, tone: Tone, namespace: str = "") -> str:
+    """The list of a resource's objects with that mark."""
+    return list_path(resource, namespace, filter=f"{MARK}=={MARKS[tone]}")
 
 
 def image_name(image: str) -> str:

@@ -39,4 +39,5 @@ class Printers:
             computed(resource, self._survey.verdict, last_change),
             several=resource.namespaced and reading.namespace is None,
             defaults=default_columns(resource, page=page),
+            searched=default_columns(resource, page=True),
         )

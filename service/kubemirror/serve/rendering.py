@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,11 +10,16 @@ from starlette.types import Scope, Send
 
 from kubemirror.serve.asked import Asked
 from kubemirror.serve.pages import Pages
-from kubemirror.serve.problems import UnknownResourceError
+from kubemirror.serve.problems import UnknownResourceError, nearest
 from kubemirror.serve.status import StatusError
 
-# Forms of /resources that people read in a terminal: their errors are one line.
+# Forms of /resources that people read in a terminal: their errors are one line. Errors of the others are as programs
+# read them; who asks for none of these in a terminal is a person.
 _LINE_FORMS = ("table", "wide", "name", "csv", "tsv", "markdown")
+_PROGRAM_FORMS = ("html", "json", "yaml", "ndjson")
+
+# A value among those that pydantic says it expected: 'html', 'json' or 'yaml'.
+_is_word = re.compile(r"'([^']*)'")
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -26,7 +32,9 @@ def reads_lines(asked: Asked) -> bool:
     if not asked.path.startswith(("/resources", "/watch")):
         return False
     output = next((part[7:] for part in asked.query.split("&") if part.startswith("output=")), "")
-    return output in _LINE_FORMS or (not output and asked.terminal and asked.path.startswith("/resources"))
+    if output in _LINE_FORMS:
+        return True
+    return output not in _PROGRAM_FORMS and asked.terminal and asked.path.startswith("/resources")
 
 
 def render_error(error: StatusError, asked: Asked, pages: Pages) -> tuple[Headers, bytes]:
@@ -62,6 +70,10 @@ def said_of(errors: Iterable[Mapping[str, Any]] | Sequence[Any]) -> str:
         where = [str(part) for part in error["loc"] if part not in ("query", "path", "body", "header")]
         if error["type"] == "missing":
             return f'parameter "{where[-1] if where else "?"}" is missing'
+        if error["type"] == "enum":
+            known = _is_word.findall(error["ctx"]["expected"])
+            hint = nearest(str(error["input"]), known)
+            return f'parameter "{where[0]}": there is no "{error["input"]}", but {", ".join(known)}{hint}'
         return f'parameter "{where[0] if where else "?"}": {error["msg"]}'
     return "the request cannot be understood"
 

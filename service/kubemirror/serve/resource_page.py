@@ -17,13 +17,18 @@ from kubemirror.serve.namespaces import Namespaces
 from kubemirror.serve.output import OBJECTS, Output
 from kubemirror.serve.reading import Reading
 from kubemirror.serve.serving import Serving
+from kubemirror.views.grouping import conditions_of
+from kubemirror.views.order import cut_sort
+from kubemirror.views.quoted import unquoted, written
 from kubemirror.views.split import split
-from kubemirror.views.table import NAMESPACE
+from kubemirror.views.table import ALL, NAMESPACE
 
 # Without a meaning of its own in another state of the page.
 _PLACE = ("continue",)
 # What the form of the page does not show, but keeps.
 _KEPT = ("fieldSelector", "sort", "wide", "limit")
+# A link to what has a longer value in a column would be more than what a request may be long (32 KiB), and is not made.
+_LINK_CHARACTERS = 8_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +66,8 @@ def list_page(serving: Serving, asked: Asked, shown: Listed, rows: Markup) -> st
             "name": column.name,
             "type": column.type,
             "description": column.description,
-            "sorted": _sorted_as(sort, _written(column.name)),
-            "sort_url": url_of(asked, {**here, "sort": _toggled(sort, _written(column.name))}, drop=_PLACE),
+            "sorted": _sorted_as(sort, column.name),
+            "sort_url": url_of(asked, {**here, "sort": _toggled(sort, column.name)}, drop=_PLACE),
         }
         for column in (shown.columns.described() if view is None else view.columns)
     ]
@@ -121,28 +126,18 @@ def list_page(serving: Serving, asked: Asked, shown: Listed, rows: Markup) -> st
 
 
 def _groups(asked: Asked, shown: Listed) -> list[dict[str, object]] | None:
-    """Each with the address of its objects."""
+    """Each with the address of its objects, "" where that would be too long."""
     if shown.groups is None or shown.view is None:
         return None
-    here = given(asked)
-    sources = [part.strip() for part in split(",".join(shown.query.group)) if part.strip()]
+    here, by = given(asked), ",".join(shown.query.group)
     found: list[dict[str, object]] = []
     for group in shown.groups:
-        conditions = [here["filter"]] if here.get("filter") else []
-        conditions += [f"{source}={_quoted(value)}" for source, value in zip(sources, group.values, strict=True)]
+        conditions = conditions_of(by, tuple(group.values))
+        if here.get("filter"):
+            conditions.append(here["filter"])  # last: what is never closed in it goes on to the end
         url = url_of(asked, {**here, "filter": ",".join(conditions)}, drop=("continue", "group", "sort"))
-        found.append({"texts": group.values, "count": group.count, "url": url})
+        found.append({"texts": group.values, "count": group.count, "url": url if len(url) <= _LINK_CHARACTERS else ""})
     return found
-
-
-def _quoted(value: str) -> str:
-    """As a filter's value."""
-    return f'"{value}"' if any(each in value for each in ",\\'()[]{} ") and '"' not in value else value
-
-
-def _written(name: str) -> str:
-    """A column's name as parameters name it: in quotes where it has marks that mean something there."""
-    return f'"{name}"' if name.startswith(("-", ".")) or any(each in name for each in ",:='()[]{}<>!~\\") else name
 
 
 def _watched(shown: Listed) -> dict[str, str]:
@@ -160,8 +155,8 @@ def _watched(shown: Listed) -> dict[str, str]:
             "q": query.q,
             "filter": ",".join(query.filter),
             "sort": ",".join(query.sort),
-            "columns": ",".join(query.columns) or _named(shown),
-            "wide": "true" if query.wide else "",
+            "columns": _named(shown),
+            "wide": "true" if query.wide and not shown.table.custom else "",
         }
     else:
         asked["as"] = "key"
@@ -169,10 +164,14 @@ def _watched(shown: Listed) -> dict[str, str]:
 
 
 def _named(shown: Listed) -> str:
-    """A page's own columns, where those are not what a stream has by default."""
-    if not shown.table.custom:
-        return ""
-    return ",".join(_written(column.name) for column in shown.columns.columns)
+    """The columns that are asked for; where a page has its own by default, a stream has others, and they are named."""
+    query, table = shown.query, shown.table
+    asked = ",".join(query.columns)
+    if not table.custom:
+        return asked
+    own = ",".join(written(column.name) for column in table.default(wide=query.wide))
+    parts = [part.strip() for part in split(asked) if part.strip()]
+    return ",".join(own if part == ALL else part for part in parts) or own
 
 
 def _namespaces(reading: Reading) -> list[str]:
@@ -181,11 +180,11 @@ def _namespaces(reading: Reading) -> list[str]:
 
 
 def _sorted_as(sort: str, column: str) -> str:
-    first = sort.split(",")[0]
-    if first.removeprefix("-").casefold() != column.casefold():
+    name, descending = next(iter(cut_sort(sort)), ("", False))
+    if unquoted(name).casefold() != column.casefold():
         return ""
-    return "descending" if first.startswith("-") else "ascending"
+    return "descending" if descending else "ascending"
 
 
 def _toggled(sort: str, column: str) -> str:
-    return f"-{column}" if _sorted_as(sort, column) == "ascending" else column
+    return f"{'-' if _sorted_as(sort, column) == 'ascending' else ''}{written(column)}"

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-import yaml as yaml_format
 
 from kubemirror.serve.forms import whole
 from kubemirror.serve.listing import Listing, listing
 from kubemirror.serve.row import Group, View
 from kubemirror.serve.turns import in_turns
+from kubemirror.serve.yaml_form import to_yaml
 from kubemirror.state.catalog import Resource
 from kubemirror.state.objects import Object
 
@@ -22,8 +22,6 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  #
 
 # As text: see ``text_of``.
 Cells = Sequence[Sequence[str]]
-
-_DUMPER: Any = getattr(yaml_format, "CSafeDumper", yaml_format.SafeDumper)
 
 
 def text_of(value: Any) -> str:
@@ -124,7 +122,4 @@ def group_bytes(group: Group) -> bytes:
 def yaml(body: bytes | Listing) -> bytes:
     """The same as YAML, keys in the order they have."""
     body = body.whole() if isinstance(body, Listing) else body
-    text: str = yaml_format.dump(
-        orjson.loads(body), Dumper=_DUMPER, sort_keys=False, allow_unicode=True, default_flow_style=False, width=1 << 30
-    )
-    return text.encode()
+    return to_yaml(orjson.loads(body))

@@ -39,12 +39,15 @@ class ViewQuery(BaseModel):
     namespace: SeveralNamespaces = []
     label_selector: Annotated[str, Field(alias="labelSelector", description="As kubectl's -l.")] = ""
     field_selector: Annotated[str, Field(alias="fieldSelector", description="As kubectl's --field-selector.")] = ""
-    q: Annotated[str, Field(description="Only objects that contain this text, in any cell.")] = ""
+    q: Annotated[
+        str, Field(description="Only objects that contain this text in a cell, shown or not; the same in every form.")
+    ] = ""
     filter: Annotated[
         list[str],
         Listed,
         Field(
-            description="Only objects whose cells are so: Ready<1,Image~nginx. = != < <= > >= ~ !~, comma-separated."
+            description="Only objects whose cells are so: Ready<1,Image~nginx. = != < <= > >= ~ !~, comma-separated;"
+            " == for exactly what is shown."
         ),
     ] = []
     sort: Annotated[
@@ -78,7 +81,8 @@ class ViewQuery(BaseModel):
     def predicate(self, table: Table, rows: Rows) -> Predicate:
         """Which objects are asked for, beside what the selectors say. Raises 400."""
         with self.said("filter"):
-            return Predicate(table, self.q, parse_filter(",".join(self.filter), table), list(rows.columns))
+            condition = parse_filter(",".join(self.filter), table)
+        return Predicate(table, self.q, condition, rows.columns if self.columns else ())
 
     @staticmethod
     @contextmanager

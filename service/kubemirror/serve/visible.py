@@ -7,7 +7,7 @@ a line, that cannot be seen, or that a terminal would obey. They are shown by th
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
+from ipaddress import IPv4Address, IPv6Address
 
 from markupsafe import Markup
 
@@ -24,6 +24,15 @@ _is_odd = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
+# An address of the web as the URL standard calls it valid: https://url.spec.whatwg.org/#url-writing. Browsers put up
+# with more of it, HTML does not.
+_part = r"(?:[\w!$&'()*+,\-./:;=?@~]|%[0-9A-Fa-f]{2})*"
+_is_address = re.compile(
+    rf"(?P<scheme>[a-z]+)://(?P<host>[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{{1,5}}))?"
+    rf"(?:[/?]{_part})?(?:#{_part})?",
+    re.ASCII,
+).fullmatch
+_is_label = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)").fullmatch
 _is_ratio = re.compile(r"(\d{1,9})/(\d{1,9})").fullmatch
 
 
@@ -56,13 +65,25 @@ def web_url(value: object) -> str:
     """``value`` where it is an address of the web as a whole, "" for anything else."""
     if not isinstance(value, str) or not value.startswith(("http://", "https://")) or len(value) > LINK_CHARACTERS:
         return ""
-    if not value.isascii() or not value.isprintable() or " " in value:
+    address = _is_address(value)
+    if address is None or address["scheme"] not in SCHEMES:
         return ""
+    return value if _is_host(address["host"]) and int(address["port"] or 0) < 65536 else ""
+
+
+def _is_host(host: str) -> bool:
+    """As browsers have it: what ends in a number is an IPv4 address as a whole."""
     try:
-        parts = urlsplit(value)
+        if host.startswith("["):
+            IPv6Address(host[1:-1])
+        elif host.rpartition(".")[2].isdigit():
+            IPv4Address(host)
+        else:
+            host.encode().decode("idna")  # what looks encoded is
+            return len(host) < 254 and all(map(_is_label, host.removesuffix(".").split(".")))
     except ValueError:
-        return ""
-    return value if parts.scheme in SCHEMES and parts.hostname and "@" not in parts.netloc else ""
+        return False
+    return True
 
 
 def ratio(value: object) -> tuple[int, int] | None:

@@ -13,7 +13,7 @@ import orjson
 
 from kubemirror.state.catalog import Resource
 from kubemirror.state.objects import Object
-from kubemirror.views.conditions import SEVERITY, Tone
+from kubemirror.views.conditions import MARKS, SEVERITY, Tone
 from kubemirror.views.fields import maps, text
 from kubemirror.views.images import parse_image
 from kubemirror.views.rollout import SILENT, verdict
@@ -22,6 +22,7 @@ from kubemirror.views.versions import WORKLOADS, versions
 
 DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 DEPLOYMENTS = "deployments.apps"
+HEALTH, MARK = "Health", "Mark"
 # Letters of a digest that tell it from others, as git and docker abbreviate.
 DIGEST_CHARACTERS = 8
 
@@ -54,13 +55,15 @@ def computed(resource: Resource, judge: Judge = judged, last_change: Cell | None
     if resource.name not in SILENT and not resource.metadata_only:
         found.append(
             Computed(
-                "Health",
+                HEALTH,
                 "verdict",
                 "As wanted or not, and what says so.",
                 0,
                 lambda held, _: _said(judge, resource, held),
             )
         )
+        told = f"Health in one of {', '.join(MARKS.values())}."
+        found.append(Computed(MARK, "string", told, 1, lambda held, _: _mark(judge, resource, held)))
         found.append(Computed("Rule", "string", "Which rule says so.", 1, lambda held, _: _rule(judge, resource, held)))
     if resource.name in WORKLOADS:
         found.append(
@@ -84,7 +87,10 @@ def computed(resource: Resource, judge: Judge = judged, last_change: Cell | None
 
 
 class Said(str):
-    """A verdict as text: ``Progressing: 2 of 3 updated replicas are available``; sorted by ``order``, worst first."""
+    """A verdict as text: ``Progressing: 2 of 3 updated replicas are available``.
+
+    Counted, and equal, by its word; sorted by ``order``, worst first, and then by its word.
+    """
 
     __slots__ = ("tone", "word")
     tone: Tone
@@ -96,6 +102,13 @@ class Said(str):
         said.word, said.tone = found.word, found.tone
         return said
 
+    @classmethod
+    def marked(cls, tone: Tone) -> Said:
+        """The tone alone."""
+        said = cls(MARKS[tone])
+        said.word, said.tone = MARKS[tone], tone
+        return said
+
     @property
     def order(self) -> int:
         return SEVERITY[self.tone]
@@ -104,6 +117,11 @@ class Said(str):
 def _said(judge: Judge, resource: Resource, held: Object) -> Said | None:
     found = judge(resource, held)
     return Said.of(found) if found is not None else None
+
+
+def _mark(judge: Judge, resource: Resource, held: Object) -> Said | None:
+    found = judge(resource, held)
+    return Said.marked(found.tone) if found is not None else None
 
 
 def _rule(judge: Judge, resource: Resource, held: Object) -> str | None:

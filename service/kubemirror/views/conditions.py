@@ -25,6 +25,15 @@ class Tone(StrEnum):
     REST = "rest"  # as wanted, and not meant to run
 
 
+# What the tones are called.
+MARKS = {
+    Tone.BAD: "failing",
+    Tone.WARN: "impaired",
+    Tone.BUSY: "on the way",
+    Tone.UNKNOWN: "unknown",
+    Tone.GOOD: "as wanted",
+    Tone.REST: "at rest",
+}
 # Worst first.
 SEVERITY = {tone: index for index, tone in enumerate(Tone)}
 

@@ -1,7 +1,8 @@
 """Conditions on columns: ``Ready<1,Image~nginx``, all of which must hold.
 
-``= != < <= > >=`` compare as the column is typed (values.py); ``~`` and ``!~`` look for text (``values.Pattern``). What
-is missing is neither less nor more than anything, equals nothing but "", and contains nothing.
+``= != < <= > >=`` compare as the column is typed (values.py); ``==`` takes what is shown exactly so, letter by letter,
+as ``group`` counts it; ``~`` and ``!~`` look for text (``values.Pattern``). What is missing is neither less nor more
+than anything, equals nothing but "", and contains nothing.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kubemirror.views.quoted import cut
 from kubemirror.views.split import split
 from kubemirror.views.table import ColumnError, Line, Table, TableColumn
-from kubemirror.views.values import MISSING, Operand, Pattern, text_of, values_of
+from kubemirror.views.values import MISSING, NONE, Operand, Pattern, shown_as, text_of, values_of
 
 # The longest first: <= is no < with =2 behind it.
 OPERATORS = ("!=", "<=", ">=", "!~", "==", "=", "<", ">", "~")
@@ -73,13 +75,10 @@ def _condition(text: str, table: Table) -> Condition:
 
 def _cut(text: str) -> tuple[str, str, str]:
     """Column, operator and value. What stands in brackets belongs to a path, and in quotes to a name."""
-    depth, quoted = 0, False
-    for index, character in enumerate(text):
-        if character == '"' and (quoted or index == 0):
-            quoted = not quoted
-        elif quoted:
-            continue
-        elif character in "[({":
+    depth = 0
+    start = len(text) - len(cut(text)[1])
+    for index, character in enumerate(text[start:], start):
+        if character in "[({":
             depth += 1
         elif character in "])}":
             depth -= 1
@@ -93,6 +92,9 @@ def _cut(text: str) -> tuple[str, str, str]:
 
 
 def _unquoted(text: str) -> str:
+    name, rest = cut(text)
+    if name is not None and not rest:
+        return name
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
         return text[1:-1]
     return _escaped.sub(r"\1", text)
@@ -103,6 +105,9 @@ def _holds(column: TableColumn, operator: str, written: str) -> Callable[[Line],
     if operator in ("~", "!~"):
         pattern, wanted = Pattern(written), operator == "~"
         return lambda line: pattern.found(text_of(cell(line), line.now)) is wanted
+    if operator == "==":
+        exactly = written or NONE
+        return lambda line: (shown_as(cell(line), line.now) or NONE) == exactly
     operand = Operand(written)
     if operator in _ORDERS:
         holds = _ORDERS[operator]
@@ -118,7 +123,7 @@ def _holds(column: TableColumn, operator: str, written: str) -> Callable[[Line],
 
     def equal(line: Line) -> bool:
         held = cell(line)
-        text = text_of(held, line.now)
+        text = shown_as(held, line.now)
         return any(operand.equals(value, text) for value in values_of(held, kind, line.now)) is wanted
 
     return equal

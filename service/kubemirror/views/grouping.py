@@ -4,27 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kubemirror.views.order import missing_last
+from kubemirror.views.order import cut_sort, missing_last
+from kubemirror.views.quoted import unquoted, written
 from kubemirror.views.split import split
-from kubemirror.views.table import ColumnError, Line, Table, TableColumn
-from kubemirror.views.values import Value, order_of, text_of
+from kubemirror.views.table import ColumnError, Line, Table, TableColumn, cut_title
+from kubemirror.views.values import NONE, Value, order_of, shown_as
 
 COUNT = "Count"
 MOST_COLUMNS = 4
-# What has no value is counted too.
-NONE = "<none>"
 Group = tuple[str, ...]
 
 
 def parse_group(text: str, table: Table) -> list[TableColumn]:
     """The columns to count by. Raises ColumnError."""
-    columns = [table.column(part.strip()) for part in split(text) if part.strip()]
+    columns = [table.titled(part.strip()) for part in split(text) if part.strip()]
     if len(columns) > MOST_COLUMNS:
         raise ColumnError(f"{len(columns)} columns to count by are too many: write at most {MOST_COLUMNS}")
     for column in columns:
         if column.ages:
             raise ColumnError(f'"{column.name}" tells ages, of which each is another: count by something else')
     return columns
+
+
+def conditions_of(text: str, group: Group) -> list[str]:
+    """The filter that finds what was counted as ``group``, by the columns that ``text`` names, and nothing else."""
+    sources = [cut_title(part.strip())[1] for part in split(text) if part.strip()]
+    return [
+        f"{written(unquoted(source))}=={'' if value == NONE else written(value)}"
+        for source, value in zip(sources, group, strict=True)
+    ]
 
 
 class Counts:
@@ -37,7 +45,7 @@ class Counts:
 
     def add(self, line: Line) -> None:
         cells = [column.cell(line) for column in self._columns]
-        group = tuple([text_of(cell, line.now) or NONE for cell in cells])
+        group = tuple([shown_as(cell, line.now) or NONE for cell in cells])
         count = self._counts.get(group)
         if count is None:
             self._values[group] = [
@@ -50,13 +58,13 @@ class Counts:
         groups = sorted(self._counts, key=lambda group: (-self._counts[group], group))
         names = [column.name for column in self._columns]
         keys: list[tuple[list[Value | int | None], bool]] = []
-        for part in filter(None, (part.strip() for part in split(sort))):
-            name = part.removeprefix("-")
+        for text, descending in cut_sort(sort):
+            name = unquoted(text)
             index = next((at for at, each in enumerate(names) if each.casefold() == name.casefold()), None)
             if index is not None:
-                keys.append(([self._values[group][index] for group in groups], part.startswith("-")))
+                keys.append(([self._values[group][index] for group in groups], descending))
             elif name.casefold() == COUNT.casefold():
-                keys.append(([self._counts[group] for group in groups], part.startswith("-")))
+                keys.append(([self._counts[group] for group in groups], descending))
             else:
                 raise ColumnError(f'what is counted has no column "{name}"', name, [*names, COUNT])
         return [(groups[place], self._counts[groups[place]]) for place in missing_last(len(groups), keys)]

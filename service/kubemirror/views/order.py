@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -25,16 +27,22 @@ class SortKey(NamedTuple):
 
 def parse_sort(text: str, table: Table) -> list[SortKey]:
     """``Ready,-Age``; ``Age:desc`` is the same as ``-Age``. Raises ColumnError."""
-    keys: list[SortKey] = []
+    keys = [SortKey(table.column(name), descending) for name, descending in cut_sort(text)]
+    if len(keys) > MOST_KEYS:
+        raise ColumnError(f"{len(keys)} columns to sort by are too many: write at most {MOST_KEYS}")
+    return keys
+
+
+def cut_sort(text: str) -> list[tuple[str, bool]]:
+    """Each column, as it is written, and whether it descends."""
+    found: list[tuple[str, bool]] = []
     for part in filter(None, (part.strip() for part in split(text))):
         name, descending = part.removeprefix("-"), part.startswith("-")
         named, _, order = name.rpartition(":")
         if named and order.casefold() in ("asc", "desc"):  # as others write it
             name, descending = named, order.casefold() == "desc"
-        keys.append(SortKey(table.column(name.strip()), descending))
-    if len(keys) > MOST_KEYS:
-        raise ColumnError(f"{len(keys)} columns to sort by are too many: write at most {MOST_KEYS}")
-    return keys
+        found.append((name.strip(), descending))
+    return found
 
 
 def in_order(held: Sequence[Object], values: Sequence[Sequence[Value | None]], keys: Sequence[SortKey]) -> list[Object]:
@@ -56,4 +64,13 @@ def missing_last(count: int, keys: Sequence[tuple[Sequence[Any], bool]]) -> list
 
 def told(value: Value | None) -> Any:
     """A sort key as JSON: lists compare element by element, numbers before text."""
-    return None if value is None else [int(value.family), value.key]
+    return None if value is None else [int(value.family), _plain(value.key)]
+
+
+def _plain(key: Any) -> Any:
+    match key:
+        case tuple():
+            return [_plain(each) for each in key]
+        case float() if math.isinf(key):  # JSON has none
+            return math.copysign(sys.float_info.max, key)
+    return key

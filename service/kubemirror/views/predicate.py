@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kubemirror.state.objects import Object
 from kubemirror.views.duration import Ticking
 from kubemirror.views.filter import Filter
@@ -10,17 +12,20 @@ from kubemirror.views.values import text_of
 
 
 class Predicate:
-    """``q`` is looked for in the name, the namespace and every cell but ages, which nobody looks for by their text.
+    """``q`` is looked for in the name, the namespace and what is printed of an object, shown or not; in what its page
+    has besides; and in ``columns``, those that are asked for by name. That is the same in every form.
 
-    columns: further ones to look into, beside those that are printed.
+    Nowhere in ages, which nobody looks for by their text, nor in what is not the object's own: a stream could not tell
+    when that changes.
     """
 
-    def __init__(self, table: Table, q: str, condition: Filter, columns: list[TableColumn]) -> None:
+    def __init__(self, table: Table, q: str, condition: Filter, columns: Sequence[TableColumn]) -> None:
         self.table = table
         self.filter = condition
         self._q = q.casefold()
         printed = {column.source for column in table.printed}
-        self._others = [column for column in columns if column.source not in printed]
+        others = {column.source: column for column in [*table.searched, *columns] if column.source not in printed}
+        self._others = [column for column in others.values() if column.pure and not column.ages]
 
     @property
     def empty(self) -> bool:
@@ -30,8 +35,7 @@ class Predicate:
     @property
     def pure(self) -> bool:
         """Whether it looks at objects alone: not at the time, nor at what is known beside them."""
-        looked_at = self.filter.columns + (self._others if self._q else [])
-        return all(column.pure and not column.ages for column in looked_at)
+        return all(column.pure and not column.ages for column in self.filter.columns)
 
     def matches(self, held: Object, now: float) -> bool:
         """Whether it takes ``held``. now: seconds since 1970, for ages."""
@@ -48,4 +52,4 @@ class Predicate:
             text = cell.before if isinstance(cell, Ticking) else text_of(cell, line.now)
             if q in text.casefold():
                 return True
-        return any(q in text_of(column.cell(line), line.now).casefold() for column in self._others if not column.ages)
+        return any(q in text_of(column.cell(line), line.now).casefold() for column in self._others)

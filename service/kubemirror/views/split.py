@@ -6,13 +6,17 @@ _CLOSING = {"[": "]", "(": ")", "{": "}"}
 
 
 def split(text: str, separator: str = ",") -> list[str]:
-    """The parts of ``text``, as they are written. What is never closed goes on to the end."""
+    """The parts of ``text``, as they are written. What is never closed goes on to the end.
+
+    A backslash takes what follows as it is. Not so within double quotes (quoted.py), but for those of a path's
+    brackets, where JSONPath has it so.
+    """
     parts: list[str] = []
     start, quote = 0, ""
     open_: list[str] = []
     characters = iter(enumerate(text))
     for index, character in characters:
-        if character == "\\":
+        if character == "\\" and (quote != '"' or open_):
             next(characters, None)
         elif quote:
             quote = "" if character == quote else quote

@@ -2,7 +2,8 @@
 
 Beside the columns that ``kubectl get`` prints (the wide ones too) a name may be ``Namespace``, one that we compute for
 this resource, ``Image`` (of every container of a workload), ``labels.x``, ``annotations.x``, or a JSONPath as printer
-columns have it: ``.spec.replicas``. ``Name=any of these`` gives it another title.
+columns have it: ``.spec.replicas``. ``Name=any of these`` gives it another title. What has marks in it that mean
+something here is quoted (quoted.py).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from kubemirror.views.columns import Printer
 from kubemirror.views.custom_columns import printed
 from kubemirror.views.duration import Ticking
 from kubemirror.views.jsonpath import JSONPath, JSONPathError
+from kubemirror.views.quoted import cut, unquoted
 from kubemirror.views.split import split
 from kubemirror.views.values import Kind, kind_of
 from kubemirror.views.versions import WORKLOADS
@@ -127,8 +129,24 @@ def default_columns(resource: Resource, *, page: bool) -> tuple[str, ...]:
     return _PAGE_COLUMNS.get(resource.name, _JUDGED if resource.custom else ())
 
 
+def cut_title(text: str) -> tuple[str, str]:
+    """``Title=any of these`` cut in two, ("", text) where there is no title. Raises ColumnError for an empty one."""
+    if text.startswith((".", "{", "[", "$")):
+        return "", text
+    quoted, rest = cut(text)
+    title, equals, source = text.partition("=") if quoted is None else (quoted, rest[:1], rest[1:])
+    if equals != "=":
+        return "", text
+    if not title.strip():
+        raise ColumnError(f'"{text}" has no title: write Title={source}')
+    return title.strip(), source.strip()
+
+
 class Table:
-    """See the module. several: whether objects of more than one namespace are shown, which then comes first."""
+    """See the module. several: whether objects of more than one namespace are shown, which then comes first.
+
+    searched: what ``q`` is looked for in beside what is printed.
+    """
 
     def __init__(
         self,
@@ -138,6 +156,7 @@ class Table:
         *,
         several: bool,
         defaults: Sequence[str] = (),
+        searched: Sequence[str] = (),
     ) -> None:
         """defaults: the columns that are shown when none are named, where those are not the printer's."""
         self.resource = resource
@@ -156,11 +175,12 @@ class Table:
                 self._defaults += [column for column in self.printed if column.priority == 0]
             elif name.casefold() in named:
                 self._defaults.append(self.column(name))
+        self.searched = [column for column in self._others if column.name in searched]
 
     @property
     def has_more(self) -> bool:
         """Whether ``wide`` shows more."""
-        return len(self._default(wide=True)) > len(self._default(wide=False))
+        return len(self.default(wide=True)) > len(self.default(wide=False))
 
     @property
     def custom(self) -> bool:
@@ -187,13 +207,14 @@ class Table:
         named = [each.strip() for each in split(columns)]
         found: list[TableColumn] = []
         for text in filter(None, named):
-            found += self._default(wide=wide) if text == ALL else [self._titled(text)]
+            found += self.default(wide=wide) if text == ALL else [self.titled(text)]
         if len(found) > MOST_COLUMNS:
             raise ColumnError(f"{len(found)} columns are too many: name at most {MOST_COLUMNS}")
         self._titles = {column.name.casefold(): column for column in reversed(found)}
-        return found or self._default(wide=wide)
+        return found or self.default(wide=wide)
 
-    def _default(self, *, wide: bool) -> list[TableColumn]:
+    def default(self, *, wide: bool) -> list[TableColumn]:
+        """Those that are shown when none are named."""
         if self._defaults:
             named = {column.name for column in self._defaults}
             return self._defaults + [each for each in self.printed if wide and each.name not in named]
@@ -201,8 +222,7 @@ class Table:
 
     def column(self, text: str) -> TableColumn:
         """The column of that name, whatever its case; in quotes where it has marks in it. Raises ColumnError."""
-        if len(text) > 2 and text[0] == text[-1] == '"':
-            text = text[1:-1]
+        text = unquoted(text)
         folded = text.casefold()
         known = self.known
         for column in known:
@@ -218,13 +238,11 @@ class Table:
             return _path(text)
         raise ColumnError(f'there is no column "{text}"', text, [column.name for column in known])
 
-    def _titled(self, text: str) -> TableColumn:
-        title, equals, rest = text.partition("=")
-        if not equals or title.startswith((".", "{", "[", "$", '"')):
-            return self.column(text)
-        if not title.strip():
-            raise ColumnError(f'"{text}" has no title: write Title={rest}')
-        return self.column(rest.strip())._replace(name=title.strip())
+    def titled(self, text: str) -> TableColumn:
+        """The column of ``Title=any of these``, or of a name alone. Raises ColumnError."""
+        title, source = cut_title(text)
+        column = self.column(source)
+        return column._replace(name=title) if title else column
 
 
 def _printed(printer: Printer, index: int) -> TableColumn:
@@ -295,7 +313,9 @@ def _path(text: str) -> TableColumn:
 
     words = [word for word in inner.replace("]", "").replace("[", ".").replace("'", "").split(".") if word]
     title = next((word for word in reversed(words) if word.replace("\\", "").isidentifier()), inner)
-    return TableColumn(title[:1].upper() + title[1:], "", f"JSONPath {text}", 0, kind_of(title, ""), cell, decodes=True)
+    told = f"JSONPath {text}"
+    named = title[:1].upper() + title[1:]
+    return TableColumn(named, "", told, 0, kind_of(title, ""), cell, decodes=True, source=told)
 
 
 def _images(line: Line) -> JSON:

@@ -8,6 +8,7 @@ beside a duration, and five thousandths beside a quantity.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from enum import Enum, IntEnum
 from typing import Any, NamedTuple
@@ -42,6 +43,7 @@ class Family(IntEnum):
     VERSION = 4
     IMAGE = 5
     TEXT = 6
+    VERDICT = 7
 
 
 class Value(NamedTuple):
@@ -51,6 +53,8 @@ class Value(NamedTuple):
     key: Any
 
 
+# What has no value is counted, and found, under this.
+NONE = "<none>"
 # What printers write where there is nothing.
 MISSING = frozenset({"", "<none>", "<unknown>", "<nil>", "<unset>", "<no value>"})
 # Where status.conditions are shown as columns, they are named so: True, False, Unknown.
@@ -62,6 +66,8 @@ _ages = re.compile(r"\b(age|duration|since|uptime|timeout|interval|last \w+|firs
 _versions = re.compile(r"\b(versions?|tags?)\b").search
 _images = re.compile(r"\b(images?)\b").search
 _digits = re.compile(r"(\d+)", re.ASCII)
+# Beyond so many digits a number is a float: who places rows by what is told of their order has no others.
+_EXACT_DIGITS = 15
 
 
 def kind_of(name: str, type_: str) -> Kind:
@@ -80,11 +86,14 @@ def kind_of(name: str, type_: str) -> Kind:
     return Kind.TEXT if named in ("name", "namespace") else Kind.ANY
 
 
-def natural(text: str) -> tuple[str | int, ...]:
+def natural(text: str) -> tuple[str | int | float, ...]:
     """Text in the order in which people count: web-2 before web-10, whatever its case."""
-    parts: list[str | int] = list(_digits.split(text.casefold()))
-    parts[1::2] = [int(part) for part in parts[1::2]]  # between two numbers there is always text, if only ""
-    return tuple(parts)
+    parts = _digits.split(text.casefold())  # between two numbers there is always text, if only ""
+    return tuple([_count(part) if at % 2 else part for at, part in enumerate(parts)])
+
+
+def _count(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _EXACT_DIGITS else min(float(digits), sys.float_info.max)
 
 
 def text_of(cell: JSON | Ticking, now: float) -> str:
@@ -103,6 +112,16 @@ def text_of(cell: JSON | Ticking, now: float) -> str:
     return str(cell)
 
 
+def shown_as(cell: JSON | Ticking, now: float) -> str:
+    """What a cell is counted by, and equal to: its text; of a verdict the word, of ``3 (5m ago)`` the number."""
+    match cell:
+        case Said():
+            return cell.word
+        case Ticking(before=before) if before:
+            return before.removesuffix(" (")
+    return text_of(cell, now)
+
+
 def values_of(cell: JSON | Ticking, kind: Kind, now: float) -> list[Value]:
     """What a cell is worth; [] where it is missing, several where it names several."""
     match cell:
@@ -110,6 +129,8 @@ def values_of(cell: JSON | Ticking, kind: Kind, now: float) -> list[Value]:
             return values_of(before.removesuffix(" ("), kind, now) if before else [Value(Family.DURATION, now - since)]
         case None:
             return []
+        case Said():
+            return [Value(Family.TEXT, natural(cell.word))]
         case bool():
             return [Value(Family.TRUTH, float(cell))]
         case int() | float():
@@ -135,7 +156,7 @@ def order_of(cell: JSON | Ticking, kind: Kind) -> Value | None:
     if isinstance(cell, Ticking) and not cell.before:
         return Value(Family.DURATION, -cell.since)
     if isinstance(cell, Said):
-        return Value(Family.NUMBER, cell.order)
+        return Value(Family.VERDICT, (cell.order, natural(cell.word)))
     values = values_of(cell, kind, 0.0)
     return values[0] if values else None
 
@@ -177,7 +198,7 @@ def _version(text: str) -> Value:
 class Image(NamedTuple):
     """An image by its name and version; a version that is none is text, before all that are."""
 
-    name: tuple[str | int, ...]
+    name: tuple[str | int | float, ...]
     versioned: bool
     version: Any
     written: str
