@@ -148,20 +148,66 @@ def test_the_steps_of_a_rollout_are_one_entry_and_what_stands_between_them_parts
     ]
 
 
-def test_who_wrote_the_spec_and_who_the_status_within_one_second_are_told_apart() -> None:
-    scene = Scene()
-    scene.begin()
-    at = "2026-01-02T03:04:05Z"
-    both = [
-        {"manager": "kubectl", "operation": "Update", "time": at},
-        {"manager": "controller", "operation": "Update", "time": at, "subresource": "status"},
-    ]
-    for version, fields in enumerate(({"replicas": 7}, {"replicas": 7, "ready": 1}), start=11):
-        body = json.loads(made(version, **fields).raw)
-        body["metadata"]["managedFields"] = both
-        applied(scene.writer, INGEST.object(json.dumps(body).encode()))
+AT, LATER = "2026-01-02T03:04:05Z", "2026-01-02T03:04:09Z"
+Entries = list[tuple[str, str, str | None]]
 
-    assert [each.manager for each in scene.entries] == ["controller", "kubectl"]
+
+def written(entries: Entries, resource_version: int, **changes: Any) -> Object:
+    """One that has these managedFields: manager, subresource, time."""
+    body = json.loads(made(resource_version, **changes).raw)
+    body["metadata"]["managedFields"] = [
+        {"manager": name, "operation": "Update"}
+        | ({"subresource": subresource} if subresource else {})
+        | ({"time": time} if time else {})
+        for name, subresource, time in entries
+    ]
+    return INGEST.object(json.dumps(body).encode())
+
+
+CREATED: Entries = [("create", "", AT)]
+AT_ONCE: Entries = [*CREATED, ("controller", "status", AT)]
+RUNNING: Entries = [("create", "", AT), ("controller", "status", LATER)]
+SCALED: Entries = [("kubectl", "scale", None), *RUNNING]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "changes", "writer"),
+    [
+        (RUNNING, SCALED, {"replicas": 7}, "kubectl"),  # entries of this subresource have no time
+        (SCALED, SCALED, {"replicas": 7}, "kubectl"),
+        (SCALED, [("edit", "", LATER), *RUNNING], {"replicas": 7}, "edit"),
+        (CREATED, AT_ONCE, {"labels": {"a": "b"}, "ready": 1}, "controller"),
+        (AT_ONCE, AT_ONCE, {"ready": 1}, "controller"),
+        (AT_ONCE, AT_ONCE, {"image": "b"}, "create"),
+        (SCALED, [*SCALED[:2], ("controller", "status", "2026-01-02T03:05:00Z")], {"ready": 1}, "controller"),
+        (CREATED, [("apply", "", LATER), *CREATED], {"strategy": "Recreate"}, "apply"),
+    ],
+)
+def test_the_writer_is_the_manager_whose_entry_moved(
+    before: Entries, after: Entries, changes: dict[str, Any], writer: str
+) -> None:
+    scene = Scene()
+    scene.begin(written(before, 9))
+    applied(scene.writer, written(after, 11, **changes))
+    (entry,) = scene.entries
+
+    assert entry.manager == writer
+
+
+def test_who_only_removes_is_written_down_nowhere_and_not_guessed() -> None:
+    scene = Scene()
+    scene.begin(written(RUNNING, 9, labels={"team": "shop"}))
+    applied(scene.writer, written(RUNNING, 11))
+    (entry,) = scene.entries
+
+    assert (details(entry), entry.manager) == ([("label team", "shop", None)], "")
+
+
+def test_who_created_an_object_is_told_though_its_status_is_newer() -> None:
+    scene = Scene()
+    applied(scene.writer, written(RUNNING, 11))
+
+    assert [each.manager for each in scene.entries] == ["create"]
 
 
 def test_an_object_that_comes_and_goes_is_told_even_when_it_is_gone(scene: Scene) -> None:

@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from kubemirror.state.journal import Change, ChangeType
-from kubemirror.state.meaning import Difference, Item, Meaning, Step, compared
-from kubemirror.state.redact import Manager
+from kubemirror.state.meaning import Comparison, Difference, Item, Meaning, Step, compared
+from kubemirror.state.objects import Object
 from kubemirror.state.store import Reader
 
 # A page shows as many; a Deployment that is released ten times a day goes back a week.
@@ -72,7 +72,7 @@ class Entry:
     """One change of an object, or the steps of one rollout.
 
     at, until: the stores' clock. meanings: in the order of Meaning; empty for what came or went.
-    manager: who wrote last, as managedFields tell it, "" where they do not. more: how many details are not kept.
+    manager: who wrote it, as managedFields tell it, "" where they do not. more: how many details are not kept.
     steps: how many changes these are. unwatched: the outcome of a stretch that was not watched.
     """
 
@@ -339,7 +339,7 @@ def entry_of(change: Change) -> Entry | None:
     new, old = change.state, change.old
     unwatched = change.gap is not None
     if change.type is not ChangeType.MODIFIED or old is None:
-        manager = _writer(new.manager, status=False) if change.type is ChangeType.ADDED else ""
+        manager = new.managers.writer(None) if new.managers is not None and old is None else ""
         return Entry(change.type, change.at, change.at, (), manager, (), 0, 1, change.resource_version, unwatched)
     found = compared(old, new)
     if not found.meanings:
@@ -351,7 +351,7 @@ def entry_of(change: Change) -> Entry | None:
         change.at,
         change.at,
         tuple(each for each in Meaning if each in found.meanings),
-        _writer(new.manager, status=found.meanings <= _OF_STATUS),
+        _writer(old, new, found),
         tuple(details[:MOST_DETAILS]),
         max(0, len(details) - MOST_DETAILS),
         1,
@@ -360,10 +360,15 @@ def entry_of(change: Change) -> Entry | None:
     )
 
 
-def _writer(manager: Manager | None, *, status: bool) -> str:
-    if manager is None:
+def _writer(old: Object, new: Object, found: Comparison) -> str:
+    if new.managers is None:
         return ""
-    return manager.status if status and manager.status else manager.name
+    return new.managers.writer(
+        old.managers,
+        status=found.meanings <= _OF_STATUS,
+        scale=Meaning.SCALE in found.meanings,
+        removed=all(each.new is Difference.ABSENT for each in found.differences),
+    )
 
 
 def _joined(before: Entry, after: Entry) -> Entry | None:
