@@ -1,7 +1,7 @@
 """Who wrote an object: its managedFields without the fields, so that two versions of it tell who wrote between them.
 
-The API server moves an entry's time whenever its manager sets something: the entry that moved is the writer's. Times have
-no fractions, and entries of the scale subresource have none at all: where no entry moved, what changed has to tell.
+The API server moves an entry's time whenever its manager sets something: the entry that moved is the writer's. Times
+have no fractions, and entries of the scale subresource none at all: where no entry moved, what changed has to tell.
 """
 
 from __future__ import annotations
