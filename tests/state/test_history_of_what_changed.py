@@ -70,6 +70,10 @@ class Scene:
         self.clock.now += later
         applied(self.writer, made(self._version, **changes))
 
+    def change_to(self, state: Object, *, later: float = 60.0) -> None:
+        self.clock.now += later
+        applied(self.writer, state)
+
     @property
     def entries(self) -> tuple[Entry, ...]:
         return self.history.of(KEY).entries
@@ -208,6 +212,62 @@ def test_who_created_an_object_is_told_though_its_status_is_newer() -> None:
     applied(scene.writer, written(RUNNING, 11))
 
     assert [each.manager for each in scene.entries] == ["create"]
+
+
+CONDITION = {"type": "Available", "status": "False", "reason": "MinimumReplicasUnavailable"}
+
+
+def bare(resource_version: int, status: dict[str, Any], **metadata: Any) -> Object:
+    """One of which only these are known."""
+    identity = {"name": "web", "namespace": "ns", "uid": "uid-web", "resourceVersion": str(resource_version)}
+    body = {"metadata": {**identity, **metadata}, **({"status": status} if status else {})}
+    return INGEST.object(json.dumps(body).encode())
+
+
+def test_what_controllers_first_say_of_an_object_is_told_with_its_creation() -> None:
+    scene = Scene()
+    revision = {"annotations": {"deployment.kubernetes.io/revision": "1"}}
+    ready = {**CONDITION, "status": "True", "reason": "MinimumReplicasAvailable"}
+    steps: list[dict[str, Any]] = [
+        {},
+        {"conditions": [CONDITION]},
+        {"conditions": [CONDITION], "replicas": 1},
+        {"conditions": [ready], "replicas": 1},
+    ]
+    for version, status in enumerate(steps, start=11):
+        scene.clock.now += 1
+        applied(scene.writer, bare(version, status, **(revision if status else {})))
+    (entry,) = scene.entries
+
+    assert (str(entry.type), entry.meanings, entry.steps, entry.until - entry.at) == ("ADDED", (), 4, 3.0)
+    assert details(entry) == [
+        ("Available", None, "True"),
+        ("annotation deployment.kubernetes.io/revision", None, "1"),
+        ("replicas", None, "1"),
+    ]
+
+
+def test_what_somebody_does_to_a_new_object_stands_beside_its_creation() -> None:
+    scene = Scene()
+    for version, replicas in ((11, 3), (12, 4)):
+        applied(scene.writer, made(version, replicas=replicas))
+
+    assert [str(each.type) for each in scene.entries] == ["MODIFIED", "ADDED"]
+
+
+def test_what_comes_as_a_whole_is_told_part_by_part() -> None:
+    scene = Scene()
+    scene.begin(bare(9, {}))
+    scene.change_to(bare(11, {"phase": "Ready", "conditions": [CONDITION]}, labels={"a": "b"}))
+    scene.change_to(bare(12, {}))
+    gone, came = scene.entries
+
+    assert details(came) == [
+        ("phase", None, "Ready"),
+        ("Available", None, "False (MinimumReplicasUnavailable)"),
+        ("label a", None, "b"),
+    ]
+    assert details(gone) == [(label, new, old) for label, old, new in details(came)]
 
 
 def test_an_object_that_comes_and_goes_is_told_even_when_it_is_gone(scene: Scene) -> None:
