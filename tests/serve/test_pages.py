@@ -122,6 +122,24 @@ async def test_a_stale_store_has_a_banner(store: Store, client: httpx.AsyncClien
     assert "connection refused" in banner.text
 
 
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("is the API server running there?", "is the API server running there? What you see may be out of date."),
+        ("connection refused", "connection refused. What you see may be out of date."),
+        ("", "STALE. What you see may be out of date."),
+    ],
+)
+async def test_a_banner_ends_its_sentences_once(
+    store: Store, client: httpx.AsyncClient, reason: str, said: str
+) -> None:
+    store.phase(Phase.STALE, reason)
+    pages = [await page_at(client, path) for path in ("/resources/deploy", "/resources/deploy/blue/web", "/versions")]
+    banners = [" ".join(page.select_one("#freshness").text.split()) for page in pages]  # type: ignore[union-attr]
+
+    assert [said in banner.replace(" for 0s", "") for banner in banners] == [True] * 3, banners
+
+
 async def test_searching_sorting_and_paging_are_in_the_address(store: Store, client: httpx.AsyncClient) -> None:
     searched = await page_at(client, "/resources/deploy?q=GREEN")
     sorted_ = await page_at(client, "/resources/deploy?sort=-Ready")

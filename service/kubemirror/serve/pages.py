@@ -63,6 +63,7 @@ class Pages:
             "image_name": image_name,
             "ratio": ratio,
             "segment": segment,
+            "sentence": sentence,
             "short": short,
             "web_url": web_url,
         }
@@ -88,6 +89,11 @@ class Pages:
 def image_name(image: str) -> str:
     """An image without its tag and digest."""
     return parse_image(image).name
+
+
+def sentence(text: str) -> str:
+    """A text with an end: others' messages bring their own, or none."""
+    return text if text.endswith((".", "?", "!", "…")) else f"{text}."
 
 
 def segment(value: str) -> str:

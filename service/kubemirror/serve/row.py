@@ -58,7 +58,9 @@ class Row(BaseModel):
     api_version: str = Field(alias="apiVersion")
     metadata: Identity
     cells: list[Any] = Field(description="One per column: text, a number, a boolean, or null.")
-    tones: list[str] = Field(description='What each cell says about the object: age, busy, warn, bad, of a verdict its own, or "".')
+    tones: list[str] = Field(
+        description='What each cell says about the object: age, busy, warn, bad, of a verdict its own, or "".'
+    )
     ages: list[Age] = Field(description="The cells that are ages, which are told as of now.")
     order: list[Any] | None = Field(
         default=None,
