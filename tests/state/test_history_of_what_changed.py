@@ -241,7 +241,7 @@ def test_what_controllers_first_say_of_an_object_is_told_with_its_creation() -> 
 
     assert (str(entry.type), entry.meanings, entry.steps, entry.until - entry.at) == ("ADDED", (), 4, 3.0)
     assert details(entry) == [
-        ("Available", None, "True"),
+        ("Available", None, "True (MinimumReplicasAvailable)"),
         ("annotation deployment.kubernetes.io/revision", None, "1"),
         ("replicas", None, "1"),
     ]

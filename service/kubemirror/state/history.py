@@ -389,9 +389,15 @@ def _joined(before: Entry, after: Entry) -> Entry | None:
     for detail in after.details:
         held = details.get(detail.label)
         details[detail.label] = detail if held is None else held._replace(new=detail.new)
-    kept = [each for each in details.values() if each.old != each.new]
     if created:  # its conditions first, and of each how it stands
-        kept = [each for each in kept if not each.label.endswith(_REASON)]
+        for label in [each for each in details if each.endswith(_REASON)]:
+            held = details.get(label.removesuffix(_REASON))
+            if held is not None and held.old is None and held.new is not None:
+                reason = details.pop(label).new
+                status = held.new.partition(" (")[0]
+                details[held.label] = held._replace(new=f"{status} ({reason})" if reason else status)
+    kept = [each for each in details.values() if each.old != each.new]
+    if created:
         kept.sort(key=lambda each: each.meaning is not Meaning.CONDITION)
     if len(kept) > MOST_DETAILS:
         return None
