@@ -7,6 +7,7 @@ values that web_url allows. No template contains script or style, and none calls
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,7 @@ class Pages:
             "cell": cell,
             "clock": clock,
             "cut": cut,
+            "humps": humps,
             "image_name": image_name,
             "ratio": ratio,
             "segment": segment,
@@ -84,6 +86,11 @@ class Pages:
             **model,
         )
         return page if asked.embedded is None else carried(page, asked.base, asked.embedded, asked.embed)
+
+
+def humps(kind: str) -> list[str]:
+    """A kind in its words, between which it may go on in another line: Custom Resource Definition."""
+    return re.split(r"(?<=[a-z0-9])(?=[A-Z])", kind)
 
 
 def image_name(image: str) -> str:
