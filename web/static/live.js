@@ -162,8 +162,13 @@ function follow() {
   watching = watch(url, {
     cursor,
     events,
-    state(state) {
-      connected = state !== "lost" && state !== "paused";
+    state(state, since, reason) {
+      connected = state === "live" || state === "stale";
+      if (state === "refused") {
+        opened = true;
+        subject.classList.add("lost");
+        return show("lost", `not live: ${reason}`);
+      }
       if (state === "lost") {
         opened = true;
         return lost();
