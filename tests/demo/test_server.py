@@ -38,6 +38,10 @@ async def test_it_serves_and_leaves_a_kubeconfig_that_only_its_owner_can_read() 
     assert (ready.text, version.json()["minor"]) == ("ok", "36")
 
 
+def names_in(folder: Path) -> set[str]:
+    return {each.name for each in folder.iterdir()}
+
+
 async def test_the_kubeconfig_of_one_that_was_killed_is_taken_away_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -45,12 +49,12 @@ async def test_the_kubeconfig_of_one_that_was_killed_is_taken_away_by_the_next(
     left = tmp_path / "kubemirror-demo-killed.demo.kubeconfig"
     left.write_text("{}")
     async with DemoServer(life=False) as first, DemoServer(life=False) as second:
-        there = set(tmp_path.iterdir())
-        paths = {first.kubeconfig, second.kubeconfig}
+        there = names_in(tmp_path)
+        paths = {first.kubeconfig.name, second.kubeconfig.name}
 
     assert there == paths
     assert len(paths) == 2
-    assert list(tmp_path.iterdir()) == []
+    assert names_in(tmp_path) == set()
 
 
 async def test_it_lives() -> None:
