@@ -12,6 +12,7 @@ from playwright.async_api import Frame, Page
 from kubemirror.serve.snippet import component
 from kubemirror.settings import Settings
 from tests.browser.chromium import until
+from tests.browser.judges import violations
 from tests.browser.portal import Portal, serving
 from tests.reader.wire import Wire
 from tests.serve.live import Live, running
@@ -131,9 +132,63 @@ async def test_an_element_of_an_origin_that_is_not_listed_shows_nothing(
     async with running(other) as live:
         portal.mirror = live.url
         await page.goto(portal.origin)
-        await until(page, f"{NOTE}.startsWith('Connection lost since')")
+        await until(page, f"{NOTE}.startsWith('Not shown: ')")
 
+        assert f"{portal.origin} has to be in its --allow-origin" in await page.evaluate(NOTE)
         assert await page.evaluate(f"{ROWS}.length") == 0
+
+
+@pytest.mark.parametrize(
+    ("attributes", "said"),
+    [
+        ({"resource": "deploymints"}, "deployments"),
+        ({"columns": "Nmae"}, 'there is no column "Nmae": did you mean "Name"?'),
+        ({"filter": "Age<60q"}, "filter: "),
+        ({"limit": "abc"}, 'limit="abc" is no number of rows'),
+        ({"limit": "0"}, 'limit="0" is no number of rows'),
+    ],
+)
+async def test_an_element_says_what_is_a_mistake_and_recovers_from_it(
+    page: Page, shown: Portal, attributes: dict[str, str], said: str
+) -> None:
+    await page.goto(shown.origin)
+    await until(page, f"{ROWS}.length == 2")
+    (name, value), *_ = attributes.items()
+    before = await page.evaluate(f"document.querySelector('kube-mirror').getAttribute('{name}')")
+    await page.evaluate(f"document.querySelector('kube-mirror').setAttribute('{name}', '{value}')")
+    await until(page, f"{NOTE} != ''")
+    note = await page.evaluate(NOTE)
+    await page.evaluate(
+        "([name, before]) => { const shown = document.querySelector('kube-mirror');"
+        " if (before) shown.setAttribute(name, before); else shown.removeAttribute(name); }",
+        [name, before],
+    )
+    await until(page, f"{NOTE} == '' && {ROWS}.length == 2")
+
+    assert said in note
+
+
+async def test_an_element_says_that_there_is_nothing(page: Page, shown: Portal, store: Store) -> None:
+    await page.goto(shown.origin)
+    await page.evaluate("document.querySelector('kube-mirror').setAttribute('selector', 'app=none')")
+    await until(page, f"{ROWS}.map((row) => row.innerText.trim()).join() == 'None'")
+    store.apply(101, "first", "blue", labels={"app": "none"})
+    await until(page, f"{ROWS}.map((row) => row.querySelector('th')?.innerText).join() == 'first'")
+
+
+async def test_a_forced_theme_has_its_own_ground_and_any_accent_can_be_read(page: Page, shown: Portal) -> None:
+    await page.goto(shown.origin)
+    await until(page, f"{ROWS}.length == 2")
+    await page.evaluate(
+        "document.querySelector('iframe')?.remove(); const shown = document.querySelector('kube-mirror');"
+        "document.body.style.background = '#fff'; shown.setAttribute('accent', '#101010')"
+    )
+    found = {}
+    for theme in ("dark", "light"):
+        await page.evaluate(f"document.querySelector('kube-mirror').setAttribute('theme', '{theme}')")
+        found[theme] = await violations(page, "color-contrast")
+
+    assert found == {"dark": [], "light": []}
 
 
 async def test_a_frame_is_live_and_as_high_as_its_page(page: Page, shown: Portal, store: Store) -> None:

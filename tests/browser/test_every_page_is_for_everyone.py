@@ -38,8 +38,10 @@ async def test_each_can_be_read(page: Page, demo: Process, complaints: list[str]
     await page.emulate_media(color_scheme="light")
     await page.set_viewport_size({"width": 320, "height": 640})
     beyond = await page.evaluate(OVERFLOW)
+    narrow = await violations(page)
 
     assert everything == []
     assert in_the_dark == []
+    assert narrow == []
     assert beyond == 0
     assert [each for each in complaints if name != "not-found" or "404" not in each] == []

@@ -55,6 +55,26 @@ async def test_a_question_mark_shows_the_keys(page: Page, live: Live) -> None:
     assert await page.evaluate(f"[{HELP}.open, {FOCUSED}]") == [False, "api"]
 
 
+async def test_a_page_tells_only_the_keys_that_do_something_on_it(page: Page, live: Live, store: Store) -> None:
+    store.apply(101, "api", "blue", image="team/api:1")
+    told = {}
+    for path in ("/-/docs", "/versions"):
+        await page.goto(f"{live.url}{path}")
+        await page.keyboard.press("?")
+        told[path] = await page.evaluate(f"[...{HELP}.querySelectorAll('dt')].map((key) => key.innerText)")
+        await page.keyboard.press("Escape")
+
+    assert told == {"/-/docs": ["j", "k", "Enter", "?", "Esc"], "/versions": ["/", "j", "k", "Enter", "?", "Esc"]}
+
+
+async def test_the_matrix_is_walked_too(page: Page, live: Live, store: Store) -> None:
+    store.apply(101, "api", "blue", image="team/api:1")
+    await page.goto(f"{live.url}/versions")
+    await page.keyboard.press("j")
+
+    assert await page.evaluate("document.activeElement.closest('table.matrix') !== null")
+
+
 async def test_keys_with_others_held_are_the_browsers(page: Page, live: Live) -> None:
     await opened(page, live)
     await page.keyboard.press("Control+j")

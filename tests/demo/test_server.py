@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
+import tempfile
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -34,6 +36,25 @@ async def test_it_serves_and_leaves_a_kubeconfig_that_only_its_owner_can_read() 
         "previewenvironments.platform9.com",
     ]
     assert (ready.text, version.json()["minor"]) == ("ok", "36")
+
+
+def names_in(folder: Path) -> set[str]:
+    return {each.name for each in folder.iterdir()}
+
+
+async def test_the_kubeconfig_of_one_that_was_killed_is_taken_away_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = tmp_path / "kubemirror-demo-killed.demo.kubeconfig"
+    left.write_text("{}")
+    async with DemoServer(life=False) as first, DemoServer(life=False) as second:
+        there = names_in(tmp_path)
+        paths = {first.kubeconfig.name, second.kubeconfig.name}
+
+    assert there == paths
+    assert len(paths) == 2
+    assert names_in(tmp_path) == set()
 
 
 async def test_it_lives() -> None:

@@ -10,6 +10,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from kubemirror.serve.pages import cell
+from kubemirror.state.catalog import Resource, ServedVersion
 from kubemirror.state.events import Columns, Phase
 from tests.serve.conftest import Asking
 from tests.serve.world import COLUMNS, DEPLOYMENTS, NODES, Store, World
@@ -121,6 +122,24 @@ async def test_a_stale_store_has_a_banner(store: Store, client: httpx.AsyncClien
     assert not banner.has_attr("hidden")
     assert "STALE" in banner.text
     assert "connection refused" in banner.text
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("is the API server running there?", "is the API server running there? What you see may be out of date."),
+        ("connection refused", "connection refused. What you see may be out of date."),
+        ("", "STALE. What you see may be out of date."),
+    ],
+)
+async def test_a_banner_ends_its_sentences_once(
+    store: Store, client: httpx.AsyncClient, reason: str, said: str
+) -> None:
+    store.phase(Phase.STALE, reason)
+    pages = [await page_at(client, path) for path in ("/resources/deploy", "/resources/deploy/blue/web", "/versions")]
+    banners = [" ".join(page.select_one("#freshness").text.split()) for page in pages]  # type: ignore[union-attr]
+
+    assert [said in banner.replace(" for 0s", "") for banner in banners] == [True] * 3, banners
 
 
 async def test_searching_sorting_and_paging_are_in_the_address(store: Store, client: httpx.AsyncClient) -> None:
@@ -338,3 +357,41 @@ def test_a_cell_is_bounded_and_reads_from_left_to_right() -> None:
     assert cell("\u202eabc") == "⟨U+202E⟩abc"
     assert len(cell("x" * 10_000)) == 300
     assert [cell(None), cell(True), cell(7)] == ["", "true", "7"]
+
+
+async def test_a_narrow_list_has_namespaces_under_the_names(store: Store, client: httpx.AsyncClient) -> None:
+    page = await page_at(client, "/resources/deploy")
+    table = page.select_one("#objects")
+    heads = [each.text.strip() for each in page.select("#objects thead th")]
+
+    assert f"hide-{heads.index('Namespace') + 1}" in table["class"]  # type: ignore[index]
+    assert [each["data-within"] for each in page.select("tbody th[scope=row]")] == ["blue", "blue", "green"]
+
+
+async def test_events_are_told_newest_first_by_what_they_are_about(world: World, client: httpx.AsyncClient) -> None:
+    names = ("Last Seen", "Type", "Reason", "Object", "Message")
+    events = world.mirror(
+        Resource("", "v1", "events", "event", "Event", namespaced=True, versions=(ServedVersion("v1"),))
+    )
+    events.writer.handle(
+        Columns(json.dumps([{"name": name, "type": "string", "priority": 0} for name in names]).encode())
+    )
+    told = {"old": "2026-01-02T03:04:05Z", "new": "2026-01-02T05:04:05Z"}
+    events.relist(
+        *(
+            events.object(
+                7 + at, name, "blue", lastTimestamp=when, cells=["1m", "Normal", "Pulled", f"pod/{name}", name]
+            )
+            for at, (name, when) in enumerate(told.items())
+        ),
+        resource_version=100,
+    )
+    events.phase(Phase.SYNCED)
+    page = await page_at(client, "/resources/events")
+
+    assert cells_of(page, "Object", "Message") == [["pod/new", "new"], ["pod/old", "old"]]
+    assert [str(each["href"]) for each in page.select("tbody th[scope=row] a")] == [
+        "/resources/events/blue/new",
+        "/resources/events/blue/old",
+    ]
+    assert page.select_one("#objects.prose th[aria-sort=ascending]").text.strip() == "Last Seen"  # type: ignore[union-attr]

@@ -19,7 +19,7 @@ from kubemirror.access.authorizer import (
 )
 from kubemirror.serve.overview_model import Overview
 from kubemirror.state.catalog import Resource, ServedVersion
-from kubemirror.state.events import Apply
+from kubemirror.state.events import Apply, Phase
 from tests.serve.conftest import Asking
 from tests.serve.test_pages import page_at
 from tests.serve.world import Store, World
@@ -235,6 +235,45 @@ async def test_curl_reads_the_same(pods: Store, client: httpx.AsyncClient) -> No
 
     assert 'Deployment blue/web: Failed: deployment "web" exceeded its progress deadline' in answer.text
     assert "team/web: 1 (2), 2 (1)" in answer.text
+    assert "blue: 3 failing, 1 on the way, 1 as wanted" in answer.text
+    assert "green: 1 as wanted" in answer.text
+
+
+async def test_curl_reads_what_changed(store: Store, client: httpx.AsyncClient) -> None:
+    await overview(client)  # the history begins
+    store.writer.handle(Apply(deployment(store, 101, "api", "blue", image="team/web:3")))
+    answer = await client.get("/", headers={"user-agent": "curl/8.5", "accept": "*/*"})
+
+    change = "ago Deployment blue/api: image, spec: container web: image team/web:1 \N{RIGHTWARDS ARROW} team/web:3"
+    assert change in answer.text
+
+
+async def test_one_reason_is_told_once_and_all_that_is_stale_is_marked(
+    world: World, pods: Store, client: httpx.AsyncClient
+) -> None:
+    reason = "connection refused: is the API server running there?"
+    sets = world.mirror(REPLICA_SETS)
+    sets.sync(sets.object(7, "web-1", "blue", spec={"replicas": 2}, status={"replicas": 2, "availableReplicas": 0}))
+    for each in (pods, sets):
+        each.phase(Phase.STALE, reason)
+    page = await page_at(client, "/")
+    banner = " ".join(page.select_one("#freshness").text.split())  # type: ignore[union-attr]
+
+    assert banner.count(reason) == 1
+    assert "running there? What you see of them may be out of date." in banner
+    assert banner.startswith(("ReplicaSet, Pod: STALE", "Pod, ReplicaSet: STALE"))
+    assert sorted(str(each.select_one(".tile-name").text) for each in page.select(".tile.stale")) == [  # type: ignore[union-attr]
+        "Pod",
+        "ReplicaSet",
+    ]
+    assert page.select("[data-part=namespaces] td.stale")
+    assert page.select_one("#mirrored[data-partly]") is not None
+
+
+async def test_an_overview_hears_at_once_that_its_connection_is_lost(store: Store, client: httpx.AsyncClient) -> None:
+    page = await page_at(client, "/")
+
+    assert page.select_one("#mirrored")["data-watch"] == "/watch?resource=deployments.apps&as=key&changes=image"  # type: ignore[index]
 
 
 class Confined:

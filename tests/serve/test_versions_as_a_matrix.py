@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from kubemirror.state.events import Phase
 from tests.serve.conftest import Asking
 from tests.serve.test_pages import BROWSER, page_at, table_of
 from tests.serve.world import Store, World
@@ -16,7 +17,7 @@ def store(world: World) -> Store:
     store.sync(
         store.object(7, "web", "blue", image="team/web:1"),
         store.object(8, "web", "green", image="team/web:2"),
-        store.object(9, "shop", "green", image="team/web:2"),
+        store.object(9, "shop", "green", image="team/web:2", labels={"app": "shop"}),
         store.object(10, "api", "blue", image="registry:5000/api@sha256:" + "ab" * 32),
     )
     return store
@@ -72,6 +73,30 @@ async def test_narrowed_by_namespace_and_image(store: Store, client: httpx.Async
     assert [row[0] for row in table_of(green)] == ["team/web"]
     assert [row[1:] for row in table_of(web)] == [["1"]]
     assert web.select_one("form input[name=image]")["value"] == "web:1"  # type: ignore[index]
+
+
+async def test_narrowed_by_labels_the_form_keeps_them_and_the_page_speaks_of_what_is_shown(
+    world: World, store: Store, client: httpx.AsyncClient
+) -> None:
+    page = await page_at(client, "/versions?labelSelector=app%3Dshop")
+
+    assert "None: each image that is shown runs in one version." in page.text
+    assert page.select_one("form input[name=labelSelector]")["value"] == "app=shop"  # type: ignore[index]
+    assert page.select_one("a.clear") is not None
+    assert "labelSelector=app%3Dshop" in str(page.select_one("#matrix")["data-watch"])  # type: ignore[index]
+
+
+async def test_where_nothing_is_shown_nothing_is_said_of_it(store: Store, client: httpx.AsyncClient) -> None:
+    page = await page_at(client, "/versions?image=nosuch")
+
+    assert "None: no image is shown, as nothing here matches." in page.text
+    assert page.select("table") == []
+
+
+async def test_what_is_stale_is_marked(store: Store, client: httpx.AsyncClient) -> None:
+    store.phase(Phase.STALE, "connection refused")
+
+    assert (await page_at(client, "/versions")).select_one("#matrix.stale") is not None
 
 
 async def test_many_namespaces_are_named_by_version(directly: Asking) -> None:

@@ -70,6 +70,10 @@ class Scene:
         self.clock.now += later
         applied(self.writer, made(self._version, **changes))
 
+    def change_to(self, state: Object, *, later: float = 60.0) -> None:
+        self.clock.now += later
+        applied(self.writer, state)
+
     @property
     def entries(self) -> tuple[Entry, ...]:
         return self.history.of(KEY).entries
@@ -148,20 +152,122 @@ def test_the_steps_of_a_rollout_are_one_entry_and_what_stands_between_them_parts
     ]
 
 
-def test_who_wrote_the_spec_and_who_the_status_within_one_second_are_told_apart() -> None:
-    scene = Scene()
-    scene.begin()
-    at = "2026-01-02T03:04:05Z"
-    both = [
-        {"manager": "kubectl", "operation": "Update", "time": at},
-        {"manager": "controller", "operation": "Update", "time": at, "subresource": "status"},
-    ]
-    for version, fields in enumerate(({"replicas": 7}, {"replicas": 7, "ready": 1}), start=11):
-        body = json.loads(made(version, **fields).raw)
-        body["metadata"]["managedFields"] = both
-        applied(scene.writer, INGEST.object(json.dumps(body).encode()))
+AT, LATER = "2026-01-02T03:04:05Z", "2026-01-02T03:04:09Z"
+Entries = list[tuple[str, str, str | None]]
 
-    assert [each.manager for each in scene.entries] == ["controller", "kubectl"]
+
+def written(entries: Entries, resource_version: int, **changes: Any) -> Object:
+    """One that has these managedFields: manager, subresource, time."""
+    body = json.loads(made(resource_version, **changes).raw)
+    body["metadata"]["managedFields"] = [
+        {"manager": name, "operation": "Update"}
+        | ({"subresource": subresource} if subresource else {})
+        | ({"time": time} if time else {})
+        for name, subresource, time in entries
+    ]
+    return INGEST.object(json.dumps(body).encode())
+
+
+CREATED: Entries = [("create", "", AT)]
+AT_ONCE: Entries = [*CREATED, ("controller", "status", AT)]
+RUNNING: Entries = [("create", "", AT), ("controller", "status", LATER)]
+SCALED: Entries = [("kubectl", "scale", None), *RUNNING]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "changes", "writer"),
+    [
+        (RUNNING, SCALED, {"replicas": 7}, "kubectl"),  # entries of this subresource have no time
+        (SCALED, SCALED, {"replicas": 7}, "kubectl"),
+        (SCALED, [("edit", "", LATER), *RUNNING], {"replicas": 7}, "edit"),
+        (CREATED, AT_ONCE, {"labels": {"a": "b"}, "ready": 1}, "controller"),
+        (AT_ONCE, AT_ONCE, {"ready": 1}, "controller"),
+        (AT_ONCE, AT_ONCE, {"image": "b"}, "create"),
+        (SCALED, [*SCALED[:2], ("controller", "status", "2026-01-02T03:05:00Z")], {"ready": 1}, "controller"),
+        (CREATED, [("apply", "", LATER), *CREATED], {"strategy": "Recreate"}, "apply"),
+    ],
+)
+def test_the_writer_is_the_manager_whose_entry_moved(
+    before: Entries, after: Entries, changes: dict[str, Any], writer: str
+) -> None:
+    scene = Scene()
+    scene.begin(written(before, 9))
+    applied(scene.writer, written(after, 11, **changes))
+    (entry,) = scene.entries
+
+    assert entry.manager == writer
+
+
+def test_who_only_removes_is_written_down_nowhere_and_not_guessed() -> None:
+    scene = Scene()
+    scene.begin(written(RUNNING, 9, labels={"team": "shop"}))
+    applied(scene.writer, written(RUNNING, 11))
+    (entry,) = scene.entries
+
+    assert (details(entry), entry.manager) == ([("label team", "shop", None)], "")
+
+
+def test_who_created_an_object_is_told_though_its_status_is_newer() -> None:
+    scene = Scene()
+    applied(scene.writer, written(RUNNING, 11))
+
+    assert [each.manager for each in scene.entries] == ["create"]
+
+
+CONDITION = {"type": "Available", "status": "False", "reason": "MinimumReplicasUnavailable"}
+
+
+def bare(resource_version: int, status: dict[str, Any], **metadata: Any) -> Object:
+    """One of which only these are known."""
+    identity = {"name": "web", "namespace": "ns", "uid": "uid-web", "resourceVersion": str(resource_version)}
+    body = {"metadata": {**identity, **metadata}, **({"status": status} if status else {})}
+    return INGEST.object(json.dumps(body).encode())
+
+
+def test_what_controllers_first_say_of_an_object_is_told_with_its_creation() -> None:
+    scene = Scene()
+    revision = {"annotations": {"deployment.kubernetes.io/revision": "1"}}
+    ready = {**CONDITION, "status": "True", "reason": "MinimumReplicasAvailable"}
+    steps: list[dict[str, Any]] = [
+        {},
+        {"conditions": [CONDITION]},
+        {"conditions": [CONDITION], "replicas": 1},
+        {"conditions": [ready], "replicas": 1},
+    ]
+    for version, status in enumerate(steps, start=11):
+        scene.clock.now += 1
+        applied(scene.writer, bare(version, status, **(revision if status else {})))
+    (entry,) = scene.entries
+
+    assert (str(entry.type), entry.meanings, entry.steps, entry.until - entry.at) == ("ADDED", (), 4, 3.0)
+    assert details(entry) == [
+        ("Available", None, "True (MinimumReplicasAvailable)"),
+        ("annotation deployment.kubernetes.io/revision", None, "1"),
+        ("replicas", None, "1"),
+    ]
+
+
+def test_what_somebody_does_to_a_new_object_stands_beside_its_creation() -> None:
+    scene = Scene()
+    for version, replicas in ((11, 3), (12, 4)):
+        applied(scene.writer, made(version, replicas=replicas))
+
+    assert [str(each.type) for each in scene.entries] == ["MODIFIED", "ADDED"]
+
+
+def test_what_comes_as_a_whole_is_told_part_by_part() -> None:
+    scene = Scene()
+    scene.begin(bare(9, {}))
+    scene.change_to(bare(11, {"phase": "Ready", "conditions": [CONDITION]}, labels={"a": "b"}))
+    scene.change_to(bare(12, {}))
+    gone, came = scene.entries
+
+    assert details(came) == [
+        ("phase", None, "Ready"),
+        ("Available", None, "False (MinimumReplicasUnavailable)"),
+        ("label a", None, "b"),
+    ]
+    assert details(gone) == [(label, new, old) for label, old, new in details(came)]
 
 
 def test_an_object_that_comes_and_goes_is_told_even_when_it_is_gone(scene: Scene) -> None:

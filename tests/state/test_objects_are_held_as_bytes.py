@@ -7,8 +7,9 @@ import json
 import orjson
 import pytest
 
+from kubemirror.state.managers import Manager
 from kubemirror.state.objects import Ingest, epoch, plain, with_resource_version
-from kubemirror.state.redact import Cut, Manager
+from kubemirror.state.redact import Cut
 
 INGEST = Ingest(api_version="apps/v1", kind="Deployment")
 MANAGED = [
@@ -29,7 +30,7 @@ def test_the_header_is_what_lists_and_selectors_need() -> None:
     assert held.labels == {"app": "web"}
     assert held.created == 1767225610
     assert held.cells == b'["web","1/1"]'
-    assert held.manager is None
+    assert held.managers is None
     assert held.size == len(held.raw) + len(held.cells)
 
 
@@ -70,7 +71,8 @@ def test_managed_fields_are_cut_and_their_newest_entry_kept() -> None:
     held = INGEST.object(body(managedFields=MANAGED))
 
     assert b"managedFields" not in held.raw
-    assert held.manager == Manager("new", "Update", 1767312000)
+    assert held.managers is not None
+    assert held.managers.newest == (Manager("new", "Update", "status"), 1767312000)
     assert orjson.loads(held.raw)["spec"] == {"replicas": 2}
     assert b"managedFields" not in INGEST.object(body(managedFields=[])).raw
 
@@ -94,7 +96,8 @@ def test_settings_keep_what_is_cut_by_default() -> None:
 
     assert orjson.loads(held.raw)["metadata"]["managedFields"] == MANAGED
     assert orjson.loads(held.raw)["metadata"]["annotations"] == annotations
-    assert held.manager == Manager("new", "Update", 1767312000)
+    assert held.managers is not None
+    assert held.managers.newest == (Manager("new", "Update", "status"), 1767312000)
 
 
 def test_an_authoritative_store_keeps_everything() -> None:

@@ -171,6 +171,14 @@ def test_a_verdict_tells_since_when_why_and_by_which_rule() -> None:
     assert found.rule == "kubectl rollout status: Progressing has reason ProgressDeadlineExceeded"
 
 
+def test_a_rollout_is_as_old_as_its_last_step_though_progressing_was_true_all_along() -> None:
+    updated = {"lastUpdateTime": "2026-01-02T03:17:05Z"}
+    done = verdict(DEPLOYMENTS, deployment(ROLLED_OUT | updated))
+    under_way = verdict(DEPLOYMENTS, deployment(PROGRESSING | updated, updatedReplicas=1))
+
+    assert [each and each.since for each in (done, under_way)] == [1767323825.0, 1767323825.0]
+
+
 @pytest.mark.parametrize(
     ("status", "word", "tone", "sentence"),
     [

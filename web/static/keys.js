@@ -1,19 +1,14 @@
-// The keyboard: / searches, j and k walk the rows, Enter opens the one that has the focus, ? tells these keys.
+// The keyboard: / searches, j and k walk the rows, Enter opens the one that has the focus, ? tells which of these work.
 
-const KEYS = [
-  ["/", "search"],
-  ["j", "next row"],
-  ["k", "previous row"],
-  ["Enter", "open the row"],
-  ["?", "these keys"],
-  ["Esc", "close"],
-];
-const ROW = "tbody th[scope=row] a";
+const ALWAYS = [["?", "these keys"], ["Esc", "close"]];
+const SEARCH = [["/", "search"]];
+const ROWS = [["j", "next row"], ["k", "previous row"], ["Enter", "open the row"]];
 
 let help = null;
 
+// As of now: a page tells only what does something on it.
 function overlay() {
-  if (help) return help;
+  help?.remove();
   help = document.createElement("dialog");
   help.className = "help";
   help.setAttribute("aria-labelledby", "help-title");
@@ -21,7 +16,7 @@ function overlay() {
   title.id = "help-title";
   title.textContent = "Keys";
   const list = document.createElement("dl");
-  for (const [key, what] of KEYS) {
+  for (const [key, what] of [...(search() ? SEARCH : []), ...(links().length ? ROWS : []), ...ALWAYS]) {
     const pair = document.createElement("div");
     const [term, meaning] = [document.createElement("dt"), document.createElement("dd")];
     const cap = document.createElement("kbd");
@@ -41,14 +36,24 @@ function overlay() {
   return help;
 }
 
+function search() {
+  return document.querySelector("input[type=search]") ?? document.querySelector("form[role=search] input");
+}
+
+// Of each row the link to what it is about, else its first one.
+function links() {
+  const rows = [...document.querySelectorAll("tbody tr")];
+  return rows.map((row) => row.querySelector("th[scope=row] a") ?? row.querySelector("a")).filter(Boolean);
+}
+
 function walk(step) {
-  const links = [...document.querySelectorAll(ROW)];
-  if (!links.length) return;
+  const found = links();
+  if (!found.length) return;
   const row = document.activeElement?.closest("tbody tr");
-  const at = links.findIndex((link) => link.closest("tr") === row);
-  const next = at < 0 ? (step > 0 ? 0 : links.length - 1) : Math.min(links.length - 1, Math.max(0, at + step));
-  links[next].focus();
-  links[next].scrollIntoView({ block: "nearest", inline: "nearest" });
+  const at = found.findIndex((link) => link.closest("tr") === row);
+  const next = at < 0 ? (step > 0 ? 0 : found.length - 1) : Math.min(found.length - 1, Math.max(0, at + step));
+  found[next].focus();
+  found[next].scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
 document.addEventListener("keydown", (event) => {
@@ -60,17 +65,17 @@ document.addEventListener("keydown", (event) => {
   if (help?.open && event.key !== "?") return;
   switch (event.key) {
     case "/": {
-      const search = document.querySelector("input[type=search]") ?? document.querySelector("form[role=search] input");
-      if (!search) return;
-      search.focus();
-      search.select();
+      const field = search();
+      if (!field) return;
+      field.focus();
+      field.select();
       break;
     }
     case "j": walk(1); break;
     case "k": walk(-1); break;
     case "?":
-      if (overlay().open) help.close();
-      else help.showModal();
+      if (help?.open) help.close();
+      else overlay().showModal();
       break;
     default: return;
   }

@@ -4,8 +4,9 @@
 // that it came from, or that of the attribute `server`; a mirror of another origin must list the page's with
 // --allow-origin. Attributes: resource, selector, namespace, fields, q, filter, columns, sort, limit, heading,
 // theme (auto, light, dark), accent (#0a58ca), server. It tells `kube-mirror:state` and `kube-mirror:select`.
+import { adapted } from "./accent.js";
 import { Ages } from "./ages.js";
-import { element, show } from "./cells.js";
+import { element, show, text } from "./cells.js";
 import { ordering, placed } from "./order.js";
 import { watch } from "./watch.js";
 
@@ -23,12 +24,14 @@ const style = new CSSStyleSheet();
 style.replaceSync(`
   :host { display: block; color-scheme: light dark; font: 14px/1.5 system-ui, sans-serif; color: var(--kube-mirror-text, light-dark(#16202c, #e6ebf1));
     --line: light-dark(#dfe4ea, #2b3540); --quiet: light-dark(#55606e, #9eabb9); --accent: var(--kube-mirror-accent, light-dark(#0a58ca, #79b1ff)); }
-  :host([theme=light]) { color-scheme: light; } :host([theme=dark]) { color-scheme: dark; } :host([hidden]) { display: none; }
+  :host([theme=light]) { color-scheme: light; } :host([theme=dark]) { color-scheme: dark; }
+  :host(:is([theme=light], [theme=dark])) { background: var(--kube-mirror-ground, light-dark(#fbfcfd, #0f141a)); padding: .6em .8em; border-radius: 6px; } :host([hidden]) { display: none; }
   .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
   caption { text-align: left; padding: 0 0 .4em; font-weight: 600; } caption span, p { font-weight: 400; color: var(--quiet); font-size: .9em; }
   th, td { text-align: left; padding: .3em .8em .3em 0; border-top: 1px solid var(--line); white-space: nowrap; max-width: 30em; overflow: hidden; text-overflow: ellipsis; font-variant-numeric: tabular-nums; }
   thead th { font-size: .85em; color: var(--quiet); border: 0; } tbody th { font-weight: 550; } a { color: var(--accent); text-underline-offset: 2px; }
   :focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; }
+  [data-tone=busy] { color: light-dark(#0b5394, #8cc4ff); font-weight: 600; } .none td { color: var(--quiet); }
   [data-tone=warn] { color: light-dark(#7a4d00, #ffcf7d); font-weight: 600; } [data-tone=bad] { color: light-dark(#a11722, #ff9ca2); font-weight: 600; }
   .tag { border: 1px solid var(--line); border-radius: 4px; padding: 0 .35em; font-size: .92em; }
   td[data-bar] { --bar: light-dark(#b26a00, #ffcf7d); padding-bottom: calc(.3em + 6px); background: linear-gradient(var(--bar) 0 0) no-repeat, linear-gradient(var(--line) 0 0) no-repeat;
@@ -55,6 +58,7 @@ export class KubeMirror extends HTMLElement {
   #columns = [];
   #order = null;
   #dirty = new Set();
+  #complete = false;
 
   connectedCallback() {
     this.#parts ??= this.#made();
@@ -80,7 +84,7 @@ export class KubeMirror extends HTMLElement {
   }
 
   get limit() {
-    return Math.max(1, Number(this.getAttribute("limit")) || ROWS);
+    return Number(this.getAttribute("limit") || ROWS);
   }
 
   #made() {
@@ -111,9 +115,10 @@ export class KubeMirror extends HTMLElement {
     const title = this.getAttribute("heading") || this.getAttribute("resource") || "";
     this.#parts.heading.data = title;
     this.#parts.scroll.setAttribute("aria-label", title || "Kubernetes objects");
-    const accent = this.getAttribute("accent") ?? "";
-    if (/^#[0-9a-f]{6}$/i.test(accent)) this.style.setProperty("--kube-mirror-accent", accent);
+    const accent = adapted(this.getAttribute("accent") ?? "");
+    if (accent) this.style.setProperty("--kube-mirror-accent", accent);
     else this.style.removeProperty("--kube-mirror-accent");
+    if (!/^[1-9]\d*$/.test(this.limit)) return this.#say(`limit="${this.getAttribute("limit")}" is no number of rows`);
     if (!this.getAttribute("resource")) return this.#say("Which resource? <kube-mirror resource=\"deployments\">");
     const url = new URL(`${this.server}/watch?as=row`, location.href);
     for (const [attribute, parameter] of Object.entries(PARAMETERS)) {
@@ -123,11 +128,15 @@ export class KubeMirror extends HTMLElement {
     this.#watching = watch(url, {
       events: (list) => this.#take(list),
       columns: (byResource) => this.#titled(Object.values(byResource)[0]),
-      state: (state, since) => this.#told(state, since),
+      complete: () => {
+        if (!this.#complete) this.#draw(this.#complete = true);
+      },
+      state: (state, since, reason) => this.#told(state, since, reason),
     });
   }
 
   #forget() {
+    this.#complete = false;
     this.#held.clear();
     this.#dirty.clear();
     this.#rows.clear();
@@ -135,7 +144,8 @@ export class KubeMirror extends HTMLElement {
   }
 
   #titled(columns) {
-    this.#columns = columns.map((column) => ({ ...column, fixed: column.name === "Name" }));
+    const named = ["Name", "Object"].find((each) => columns.some(({ name }) => name === each));  // events have no name
+    this.#columns = columns.map((column) => ({ ...column, fixed: column.name === named }));
     const row = element("tr");
     for (const { name, description } of columns) {
       const cell = element("th");
@@ -171,6 +181,7 @@ export class KubeMirror extends HTMLElement {
     }
     let place = body.firstElementChild;
     for (const [uid, { object }] of shown) {
+      if (place?.className === "none") place = null;
       let row = this.#rows.get(uid);
       if (!row) {
         row = this.#row(object);
@@ -182,10 +193,20 @@ export class KubeMirror extends HTMLElement {
       else body.insertBefore(row, place);
     }
     this.#dirty.clear();
+    const none = body.querySelector(".none");
+    if (sorted.length || !this.#complete) none?.remove();
+    else if (!none) body.append(this.#none());
     count.textContent = String(sorted.length);
     const rest = sorted.length - shown.size;
     more.hidden = rest === 0;
     if (rest) more.replaceChildren(this.#link(this.#address([]), `${rest} more`));
+  }
+
+  #none() {
+    const [row, cell] = [element("tr", { class: "none" }), element("td", { colspan: Math.max(1, this.#columns.length) })];
+    cell.textContent = "None";
+    row.append(cell);
+    return row;
   }
 
   #row(object) {
@@ -235,13 +256,14 @@ export class KubeMirror extends HTMLElement {
     return url.href;
   }
 
-  #told(state, since) {
-    this.#parts.table.classList.toggle("dim", state === "lost" || state === "stale");
+  #told(state, since, reason) {
+    this.#parts.table.classList.toggle("dim", state !== "live" && state !== "paused");
     const ago = since ? ` since ${new Date(since).toLocaleTimeString()}` : "";
-    if (state === "lost") this.#say(`Connection lost${ago}, resuming`);
+    if (state === "refused") this.#say(`Not shown: ${text(reason)}`);
+    else if (state === "lost") this.#say(`Connection lost${ago}, resuming${reason ? `: ${text(reason)}` : ""}`);
     else if (state === "stale") this.#say(`The mirror has not heard its cluster${ago}: what you see may be out of date`);
     else this.#say("");
-    this.dispatchEvent(new CustomEvent("kube-mirror:state", { detail: { state, since }, bubbles: true, composed: true }));
+    this.dispatchEvent(new CustomEvent("kube-mirror:state", { detail: { state, since, reason }, bubbles: true, composed: true }));
   }
 
   #say(text) {

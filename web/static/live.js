@@ -34,7 +34,9 @@ let changed = new Set();
 let meanwhile = [];  // events of a list that come while its page is on its way
 
 function live() {
-  show("live", "live");
+  if (subject.classList.contains("stale")) show("stale", "stale");
+  else if (subject.hasAttribute("data-partly")) show("stale", "partly stale");
+  else show("live", "live");
   subject.classList.remove("lost");
 }
 
@@ -73,8 +75,8 @@ async function refresh() {
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (answer.ok) replace(page, marks);
     else refused(page);
-    if (subject.dataset.live) live();
-    else if (asked && answer.ok) startAgain(page, before);
+    if (!watching || connected) live();
+    if (!subject.dataset.live && asked && answer.ok) startAgain(page, before);
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;  // fetch() tells a lost connection so
     marks.forEach((uid) => changed.add(uid));
@@ -93,7 +95,7 @@ function refused(page) {
   const said = page.querySelector(".banner")?.textContent;
   if (!banner || !said) return;
   banner.hidden = false;
-  banner.textContent = `${said.trim()}. What you see is the last that was known.`;
+  banner.textContent = `${said.trim().replace(/([^.?!])$/, "$1.")} What you see is the last that was known.`;
   subject.classList.add("stale");
 }
 
@@ -106,6 +108,7 @@ function startAgain(page, before) {
 function replace(page, marks) {
   const fresh = page.querySelector("[data-watch], [data-live]");
   subject.classList.toggle("stale", fresh?.classList.contains("stale") ?? false);
+  subject.toggleAttribute("data-partly", fresh?.hasAttribute("data-partly") ?? false);
   const touched = (element) => {
     const row = element.closest("tr");
     const cell = element.closest("td, th");
@@ -134,6 +137,7 @@ function selectorOf(part) {
 }
 
 function events(list) {
+  if (subject.dataset.live) return;  // it is asked for as often as its ticks tell
   if (rows) {
     if (list.some(({ type }) => type === "RESET")) resumed = true;
     const told = list.filter(({ type }) => type !== "RESET");
@@ -158,20 +162,25 @@ function follow() {
   watching = watch(url, {
     cursor,
     events,
-    state(state) {
-      connected = state !== "lost" && state !== "paused";
+    state(state, since, reason) {
+      connected = state === "live" || state === "stale";
+      if (state === "refused") {
+        opened = true;
+        subject.classList.add("lost");
+        return show("lost", `not live: ${reason}`);
+      }
       if (state === "lost") {
         opened = true;
         return lost();
       }
       if (!connected) return;
-      live();
       // What happened before this connection is perhaps not told by it.
       resumed = resumed || opened || !cursor;
       if (subject.classList.contains("stale") !== (state === "stale")) {
-        subject.classList.toggle("stale", state === "stale");
+        if (!subject.dataset.live) subject.classList.toggle("stale", state === "stale");
         wanted = true;
       }
+      live();
       opened = true;
       if (resumed || wanted || changed.size) soon();
     },

@@ -52,6 +52,7 @@ export class Rows {
     this.columns = [...this.table.tHead.rows[0].cells].map(({ dataset: { type, links } }) => ({
       type, links, fixed: Boolean(links),
     }));
+    this.within = this.columns.some(({ links }) => links === "namespace");
     this.upTo = Number(this.table.dataset.cursor || 0);
     for (const [uid, event] of this.pending) if (this.known(event)) this.pending.delete(uid);
   }
@@ -180,6 +181,7 @@ export class Rows {
       const named = links === "object";
       const cell = document.createElement(named ? "th" : "td");
       if (named) cell.scope = "row";
+      if (named && this.within) cell.dataset.within = text(namespace);
       if (fixed) {
         const link = document.createElement("a");
         link.href = named ? this.address(namespace, name) : within(namespace);

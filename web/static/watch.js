@@ -4,28 +4,33 @@
 //   import { watch } from "./watch.js";
 //   const watching = watch("/watch?resource=deployments&as=key", {
 //     events(list) {},        // ADDED, MODIFIED, DELETED, and RESET: forget what you hold, a snapshot follows
-//     state(state, since) {}, // "live", "stale" (the mirror lost its cluster), "lost" (no connection), "paused" (hidden)
+//     state(state, since, reason) {},
+//       // "live", "stale" (the mirror lost its cluster), "lost" (no connection), "paused" (hidden tab), and
+//       // "refused": what is asked for is a mistake or not allowed, as `reason` says; a mistake is not asked again
 //   });
 //   watching.stop();
 //
-// Options: columns(byResource) hears what the cells of as=row mean; cursor to go on from; transport "websocket" or "sse" (default: what gets through); silentMs.
+// Options: columns(byResource) hears what the cells of as=row mean, complete() that all there is has been told; cursor to go on from; transport "websocket" or "sse" (default: what gets through); silentMs.
 
 // A mirror says something every 15 s: three times that is more than a hiccup.
 const SILENT_MS = 45000;
 const FIRST_PAUSE_MS = 500, LONGEST_PAUSE_MS = 30000;
+// What is not allowed, or not there, may be so later. An answer that says why is there at once, or never.
+const REFUSED_PAUSE_MS = 60000, ANSWER_MS = 10000;
 
 const KINDS = { ADDED: "ADDED", MODIFIED: "MODIFIED", DELETED: "DELETED", RESET: "RESET", ERROR: "RESET" };
 
 export function watch(address, options) {
-  const { events, state = () => {}, columns = () => {}, transport = "", silentMs = SILENT_MS } = options;
+  const { events, state = () => {}, columns = () => {}, complete = () => {}, transport = "", silentMs = SILENT_MS } = options;
   let { cursor = "" } = options;
-  let connection = null, sse = transport === "sse", attempts = 0, heard = 0, retryMs = 0, timer = 0, told = "";
+  let connection = null, sse = transport === "sse", attempts = 0, heard = 0, retryMs = 0, timer = 0, told = "", lostAt = "", said = "";
   let waiting = [];
   // Of a snapshot that is being told there is no cursor yet: how new it is at least, and whether any of it was told.
   let last = cursor, newest = 0, begun = false;
 
-  function tell(now, since) {
-    if (told !== (told = now + since)) state(now, since);
+  function tell(now, since, reason = "") {
+    if (now === "live" || now === "stale") lostAt = said = "";
+    if (told !== (told = [now, since, reason].join())) state(now, since, reason);
   }
 
   function take(frame) {
@@ -38,7 +43,9 @@ export function watch(address, options) {
     }
     if (frame.type === "BOOKMARK") {
       tell(frame.state === "STALE" ? "stale" : "live", frame.staleSince);
+      requestAnimationFrame(complete);  // after what waits for the same frame
     } else if (frame.type === "ERROR" && frame.object.code !== 410) {
+      said = frame.object.message ?? "";
       retryMs = 1000 * (frame.object.details?.retryAfterSeconds ?? 0);
     } else if (KINDS[frame.type]) {
       if (KINDS[frame.type] === "RESET") cursor = "";
@@ -78,9 +85,54 @@ export function watch(address, options) {
       (message.events ?? [message]).forEach(take);
     };
     mine[sse ? "onerror" : "onclose"] = () => {
-      if (!opened && !transport) sse = !sse;  // a proxy may not pass WebSockets on
-      lost();
+      if (opened) lost();
+      else asked(mine, url);
     };
+  }
+
+  // Of a connection that was never there a browser does not say why: an ordinary request for the same does.
+  async function asked(mine, url) {
+    url.protocol = url.protocol.replace("ws", "http");
+    const answer = await request(url);
+    if (mine !== connection) return;
+    if (answer?.ok) {
+      if (!transport) sse = !sse;  // a proxy may not pass WebSockets on
+    } else if (answer && answer.status < 500 && answer.status !== 429 && answer.status !== 410) {
+      return refused(answer.message, answer.status === 400 ? 0 : REFUSED_PAUSE_MS);
+    } else if (answer) {
+      said = answer.message;
+      retryMs = answer.retryMs;
+    } else if (url.origin !== location.origin && (await request(url, "no-cors"))) {
+      const reason = `${url.host} answers, but not to this page: ${location.origin} has to be in its --allow-origin`;
+      if (mine === connection) refused(reason, REFUSED_PAUSE_MS);
+      return;
+    }
+    lost();
+  }
+
+  // The status and what is said of it; null where nothing came.
+  async function request(url, mode = "cors") {
+    const ending = new AbortController();
+    const late = setTimeout(() => ending.abort(), ANSWER_MS);
+    try {
+      const credentials = mode === "cors" ? "include" : "omit";
+      const answer = await fetch(url, { mode, credentials, headers: { accept: "application/json" }, signal: ending.signal });
+      if (answer.ok || answer.type === "opaque") return { ok: true };
+      const body = await answer.json().catch(() => ({}));  // a proxy's own page
+      const { status } = answer;
+      return { status, message: body.message ?? `HTTP ${status}`, retryMs: 1000 * (body.details?.retryAfterSeconds ?? 0) };
+    } catch {
+      return null;  // fetch() tells a lost connection so, and what an origin may not read
+    } finally {
+      clearTimeout(late);
+      ending.abort();
+    }
+  }
+
+  function refused(reason, pauseMs) {
+    close();
+    tell("refused", lostAt ||= new Date().toISOString(), reason);
+    if (pauseMs) timer = setTimeout(connect, pauseMs * (1 + Math.random() / 2));
   }
 
   // With a snapshot that is not older than what was told, whichever replica it comes from.
@@ -102,7 +154,7 @@ export function watch(address, options) {
 
   function lost() {
     close();
-    tell("lost", new Date().toISOString());
+    tell("lost", lostAt ||= new Date().toISOString(), said);
     const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempts++) * (0.5 + Math.random());
     timer = setTimeout(connect, Math.max(pause, retryMs * (1 + Math.random() / 2)));
     retryMs = 0;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import random
 import socket
@@ -26,6 +27,8 @@ from kubemirror.demo.populate import populate
 from kubemirror.demo.users import ADMIN_TOKEN
 
 HOST = "127.0.0.1"
+# Of kubeconfigs that are locked by those who use them; those of earlier versions, which were not, have another.
+_SUFFIX = ".demo.kubeconfig"
 # How often quiet stores are told the cluster's resourceVersion: what their bookmarks and waiting reads go by.
 _PROGRESS_SECONDS = 1.0
 # More than a demo is ever written to, being filled included.
@@ -138,7 +141,7 @@ class DemoServer:
         self._life = Life(self.cluster, random=random.Random(seed)) if life else None  # noqa: S311 - a demo's dice
         self._listener = SocketListener(demo_app(self.cluster, self.faults), port=port)
         self._tasks: list[asyncio.Task[None]] = []
-        self._kubeconfig: Path | None = None
+        self._kubeconfig: Kubeconfig | None = None
 
     @property
     def url(self) -> str:
@@ -149,7 +152,7 @@ class DemoServer:
         """RuntimeError before the server runs."""
         if self._kubeconfig is None:
             raise RuntimeError("the demo server does not run")
-        return self._kubeconfig
+        return self._kubeconfig.path
 
     async def __aenter__(self) -> Self:
         furnish(self.cluster)
@@ -157,7 +160,7 @@ class DemoServer:
             populate(self.cluster, self._objects, object_bytes=self._object_bytes)
         self.faults.listener = self._listener
         await self._listener.listen()
-        self._kubeconfig = write_kubeconfig(self.url)
+        self._kubeconfig = Kubeconfig(self.url)
         self._tasks.append(asyncio.create_task(self._progress(), name="demo progress"))
         if self._life is not None:
             self._tasks.append(asyncio.create_task(self._life.run(), name="demo life"))
@@ -172,7 +175,7 @@ class DemoServer:
         self.faults.thaw()
         await self._listener.refuse()
         if self._kubeconfig is not None:
-            self._kubeconfig.unlink(missing_ok=True)
+            self._kubeconfig.remove()
             self._kubeconfig = None
         died = [result for result in results if isinstance(result, Exception)]
         if died and error is None:
@@ -216,12 +219,32 @@ def kubeconfig_of(url: str, *, token: str = ADMIN_TOKEN) -> str:
     return orjson.dumps(config, option=orjson.OPT_INDENT_2).decode() + "\n"
 
 
-def write_kubeconfig(url: str) -> Path:
-    """Into a new temporary file that only its owner can read."""
-    descriptor, name = tempfile.mkstemp(prefix="kubemirror-demo-", suffix=".kubeconfig")  # made with mode 0600
-    with os.fdopen(descriptor, "w") as file:
-        file.write(kubeconfig_of(url))
-    return Path(name)
+class Kubeconfig:
+    """A temporary file that only its owner can read, locked while its server runs.
+
+    A process that was killed leaves its file and no lock: the next one takes such files away.
+    """
+
+    def __init__(self, url: str) -> None:
+        _sweep()
+        descriptor, name = tempfile.mkstemp(prefix="kubemirror-demo-", suffix=".tmp")  # made with mode 0600
+        self._file = os.fdopen(descriptor, "w")
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        self._file.write(kubeconfig_of(url))
+        self._file.flush()
+        self.path = Path(name).with_suffix(_SUFFIX)
+        Path(name).rename(self.path)  # under the name that is swept it is locked from the beginning
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self._file.close()
+
+
+def _sweep() -> None:
+    for path in Path(tempfile.gettempdir()).glob(f"kubemirror-demo-*{_SUFFIX}"):
+        with contextlib.suppress(OSError), path.open("r+") as file:  # another user's, locked, or gone meanwhile
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
 
 
 async def serve_demo(

@@ -86,12 +86,13 @@ class DrawnRows:
     def _row(self, row: Row, rows: Rows, place: Place) -> str:
         macros, ages = self._templates.macros("rows.html"), {age.column: age for age in row.ages}
         linked = rows.name_index
+        within = any(column.source == NAMESPACE for column in rows.columns)
         cells: list[Markup] = []
         for index, column in enumerate(rows.columns):
             value, tone = row.cells[index], row.tones[index]
             if index == linked:
                 where = row.metadata
-                cells.append(macros.named(place.object_url, where.namespace or "", where.name, value))
+                cells.append(macros.named(place.object_url, where.namespace or "", where.name, value, within))
             elif column.source == NAMESPACE:
                 cells.append(self._cell(place.known, macros.namespace, value, place.namespace_url))
             elif index in ages:

@@ -76,6 +76,8 @@ async def listed_as(
     """Raises 400 where ``query`` names what is not there."""
     now, resource = serving.context.wall(), reading.entry.resource
     shown = serving.printers.table(reading, page=output is Output.HTML)
+    if output is Output.HTML and shown.page_sort and not query.sort and not query.group:
+        query = query.model_copy(update={"sort": [shown.page_sort]})
     columns = query.rows(resource, shown, wide=output is Output.WIDE, ordered=not query.group)
     predicate = query.predicate(shown, columns)
     groups = query.groups(shown)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 from fastapi import APIRouter
 from fastapi.responses import Response
@@ -44,11 +45,14 @@ from kubemirror.serve.survey import Part, Surveyed
 from kubemirror.state.catalog import Entry as CatalogEntry
 from kubemirror.state.events import Phase
 from kubemirror.state.history import Entry, ObjectKey
-from kubemirror.views.conditions import SEVERITY, Tone
+from kubemirror.views.conditions import MARKS, SEVERITY, Tone
+from kubemirror.views.duration import human_duration
 from kubemirror.views.rollout import SILENT
 
 # What fits on a screen and a half; the whole is on the resources' own pages.
 MOST_UNHEALTHY, MOST_CHANGES, MOST_DRIFTS, MOST_SPACES = 50, 25, 20, 20
+# Values of one change that its line tells.
+MOST_VALUES = 3
 # Callers who see different parts: one for each team that has its page open, say.
 MOST_SUMMARIES = 16
 # What is left out, in words that are the same however many namespaces or resources that are.
@@ -344,7 +348,8 @@ def routes(serving: Serving) -> APIRouter:
         told = await overview_of(serving, asked, summaries)
         if asked.terminal:
             docs = await may_open(serving.context, asked.caller, DOCS)
-            response = Response(_text(asked, told, docs=docs), media_type="text/plain; charset=utf-8")
+            text = _text(asked, told, serving.context.wall(), docs=docs)
+            response = Response(text, media_type="text/plain; charset=utf-8")
         elif prefers_json(asked.accept):
             response = Response(told.model_dump_json(by_alias=True), media_type="application/json")
         else:
@@ -367,10 +372,46 @@ def _page(serving: Serving, asked: Asked, told: Overview) -> str:
         headline=_headline(told),
         left_out={"namespaces": OMITTED, "resources": WITHHELD, "unlisted": UNLISTED},
         told=told,
-        stale=[each for each in told.mirrored if each.phase is not Phase.SYNCED],
+        stale=_stale(told),
+        stale_names={each.resource for each in told.mirrored if each.phase is not Phase.SYNCED},
+        live=_heartbeat(asked, told),
         **_spaces(told),
         now=serving.context.wall(),
     )
+
+
+class Stale(NamedTuple):
+    """Kinds that cannot be trusted for one and the same reason. seconds: since the first of them was lost."""
+
+    phase: Phase
+    reason: str
+    kinds: list[str]
+    seconds: float | None
+
+
+def _stale(told: Overview) -> list[Stale]:
+    found: dict[tuple[Phase, str], list[MirroredResource]] = {}
+    for each in told.mirrored:
+        if each.phase is not Phase.SYNCED:
+            found.setdefault((each.phase, each.reason), []).append(each)
+    return [
+        Stale(
+            phase,
+            reason,
+            [each.kind for each in of],
+            max((each.stale_seconds for each in of if each.stale_seconds is not None), default=None),
+        )
+        for (phase, reason), of in found.items()
+    ]
+
+
+def _heartbeat(asked: Asked, told: Overview) -> str:
+    """A stream that tells the page at once when the connection is lost, and hardly anything else."""
+    names = [each.resource for each in told.mirrored]
+    if not names:
+        return ""
+    name = "deployments.apps" if "deployments.apps" in names else names[0]
+    return f"{asked.base}/watch?{urlencode({'resource': name, 'as': 'key', 'changes': 'image'})}"
 
 
 def _spaces(told: Overview) -> dict[str, object]:
@@ -404,7 +445,30 @@ def _headline(told: Overview) -> str:
     return "All is as wanted" if told.health else "Overview"
 
 
-def _text(asked: Asked, told: Overview, *, docs: bool) -> str:
+_TYPES = {"ADDED": "created", "DELETED": "deleted"}
+
+
+def _change_line(change: Changed, now: float) -> str:
+    """One change: how long ago, what, by whom, and the first values."""
+    at = change.at if change.type == "ADDED" else change.until
+    where = f"{change.namespace}/{change.name}" if change.namespace else change.name
+    kinds = _TYPES.get(change.type) or ", ".join(change.meanings)
+    by = f" by {change.manager}" if change.manager else ""
+    values = [
+        f"{each.label} {_or_none(each.old)} → {_or_none(each.new)}"
+        for each in change.details[:MOST_VALUES]
+        if each.old is not None or each.new is not None
+    ]
+    return (
+        f"{human_duration(now - at)} ago {change.kind} {where}: {kinds}{by}{': ' if values else ''}{', '.join(values)}"
+    )
+
+
+def _or_none(value: str | None) -> str:
+    return "none" if value is None else value or '""'
+
+
+def _text(asked: Asked, told: Overview, now: float, *, docs: bool) -> str:
     """What curl gets: the same as tables, and where to go."""
     width = max([len(row.resource) for row in told.mirrored] + [8]) + 3
     lines = [f"{'RESOURCE':<{width}}{'OBJECTS':>9}   {'STATE':<10}HEARD"]
@@ -417,6 +481,16 @@ def _text(asked: Asked, told: Overview, *, docs: bool) -> str:
         for each in told.unhealthy:
             where = f"{each.namespace}/{each.name}" if each.namespace else each.name
             lines.append(one_line(f"{each.kind} {where}: {each.word}: {each.sentence}"))
+    if told.namespaces:
+        lines += ["", "BY NAMESPACE"]
+        for space in told.namespaces[:MOST_SPACES]:
+            counts = ", ".join(f"{count} {MARKS[tone]}" for tone, count in space.counts.told)
+            lines.append(one_line(f"{space.namespace or '(cluster)'}: {counts}"))
+        if len(told.namespaces) > MOST_SPACES:
+            lines.append(f"and {len(told.namespaces) - MOST_SPACES} more")
+    if told.changes:
+        lines += ["", "CHANGED"]
+        lines += [one_line(_change_line(each, now)) for each in told.changes]
     if told.drift:
         lines += ["", "IN MORE THAN ONE VERSION"]
         for image in told.drift:

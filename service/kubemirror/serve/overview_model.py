@@ -117,7 +117,7 @@ class Changed(_Model):
     namespace: str
     name: str
     meanings: list[str]
-    manager: str = Field(description='The newest field manager; "" where it is not known.')
+    manager: str = Field(description='Who wrote it, as managedFields tell; "" where they do not.')
     details: list[ChangedValue]
     more: int = Field(description="Details that are not kept.")
     steps: int = Field(description="Changes that are told as one.")

@@ -7,6 +7,7 @@ values that web_url allows. No template contains script or style, and none calls
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -50,9 +51,11 @@ class Pages:
             "cell": cell,
             "clock": clock,
             "cut": cut,
+            "humps": humps,
             "image_name": image_name,
             "ratio": ratio,
             "segment": segment,
+            "sentence": sentence,
             "short": short,
             "web_url": web_url,
         }
@@ -86,9 +89,19 @@ def marked_path(resource: str, tone: Tone, namespace: str = "") -> str:
     return list_path(resource, namespace, filter=f"{MARK}=={MARKS[tone]}")
 
 
+def humps(kind: str) -> list[str]:
+    """A kind in its words, between which it may go on in another line: Custom Resource Definition."""
+    return re.split(r"(?<=[a-z0-9])(?=[A-Z])", kind)
+
+
 def image_name(image: str) -> str:
     """An image without its tag and digest."""
     return parse_image(image).name
+
+
+def sentence(text: str) -> str:
+    """A text with an end: others' messages bring their own, or none."""
+    return text if text.endswith((".", "?", "!", "…")) else f"{text}."
 
 
 def segment(value: str) -> str:

@@ -21,8 +21,12 @@ from kubemirror.views.grouping import conditions_of
 from kubemirror.views.order import cut_sort
 from kubemirror.views.quoted import unquoted, written
 from kubemirror.views.split import split
-from kubemirror.views.table import ALL, NAMESPACE
+from kubemirror.views.table import ALL, NAMESPACE, lesser_columns
 
+# What events say: a sentence, which takes the room that it needs.
+MESSAGE = "Message"
+# Columns of which style.css knows how to let them stand back.
+MOST_HIDDEN = 9
 # Without a meaning of its own in another state of the page.
 _PLACE = ("continue",)
 # What the form of the page does not show, but keeps.
@@ -101,6 +105,7 @@ def list_page(serving: Serving, asked: Asked, shown: Listed, rows: Markup) -> st
         groups=_groups(asked, shown),
         namespace_index=sources.index(NAMESPACE) if NAMESPACE in sources else -1,
         name_index=shown.columns.name_index,
+        look=_look(shown),
         wide=query.wide,
         wide_url=url_of(asked, {**here, "wide": "" if query.wide else "true"}, drop=_PLACE)
         if shown.table.has_more and not query.columns and view is None
@@ -117,12 +122,25 @@ def list_page(serving: Serving, asked: Asked, shown: Listed, rows: Markup) -> st
         kubectl=kubectl_get(
             asked,
             resource,
-            query,
+            query if here.get("sort") else query.model_copy(update={"sort": []}),
             Namespaces((reading.namespace,)) if reading.namespace else shown.namespaces,
             group=group,
             limit=query.limit or 0,
         ),
     )
+
+
+def _look(shown: Listed) -> str:
+    """Classes of the table: what is long is wrapped, and which columns stand back in a narrow window."""
+    if shown.view is not None:
+        return ""
+    columns = shown.columns.columns
+    if columns[-1].name == MESSAGE:
+        return "prose"
+    plain = shown.table.has_more and not shown.query.columns and not shown.query.wide
+    lesser = lesser_columns(shown.reading.entry.resource) if plain else ()
+    back = [at for at, each in enumerate(columns, start=1) if each.source == NAMESPACE or each.name in lesser]
+    return " ".join(f"hide-{at}" for at in back if at <= MOST_HIDDEN)
 
 
 def _groups(asked: Asked, shown: Listed) -> list[dict[str, object]] | None:

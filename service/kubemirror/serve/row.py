@@ -17,7 +17,7 @@ from kubemirror.state.catalog import Resource
 from kubemirror.state.objects import Object
 from kubemirror.views.duration import Ticking
 from kubemirror.views.order import SortKey, told
-from kubemirror.views.table import Table, TableColumn
+from kubemirror.views.table import NAMESPACE, Table, TableColumn
 
 
 class Column(BaseModel):
@@ -58,7 +58,9 @@ class Row(BaseModel):
     api_version: str = Field(alias="apiVersion")
     metadata: Identity
     cells: list[Any] = Field(description="One per column: text, a number, a boolean, or null.")
-    tones: list[str] = Field(description='What each cell says about the object: age, warn, bad, or "".')
+    tones: list[str] = Field(
+        description='What each cell says about the object: age, busy, warn, bad, of a verdict its own, or "".'
+    )
     ages: list[Age] = Field(description="The cells that are ages, which are told as of now.")
     order: list[Any] | None = Field(
         default=None,
@@ -111,8 +113,11 @@ class Rows:
 
     @property
     def name_index(self) -> int:
-        """The column that leads to the object."""
-        return next((index for index, column in enumerate(self.columns) if column.name == "Name"), 0)
+        """The column that leads to the object: of events, which have no name to speak of, what they are about."""
+        names = [column.name for column in self.columns]
+        if known := next((name for name in ("Name", "Object") if name in names), ""):
+            return names.index(known)
+        return next((index for index, column in enumerate(self.columns) if column.source != NAMESPACE), 0)
 
     def described(self) -> list[Column]:
         """The columns as they are told."""

@@ -8,12 +8,13 @@ from typing import Any, Protocol
 
 from kubemirror.views.computed import Said
 
-AGE, WARN, BAD = "age", "warn", "bad"
+AGE, BUSY, WARN, BAD = "age", "busy", "warn", "bad"
 
 _is_ratio = re.compile(r"(\d+)/(\d+)").fullmatch
 # As the kubelet and controllers spell them: CrashLoopBackOff, ErrImagePull, Init:Error, OOMKilled, ...
 _says_bad = re.compile(r"BackOff|Err|Fail|Invalid|Evicted|OOMKilled|Lost|Degraded|Stalled|NotReady").search
-_says_soon = re.compile(r"Pending|Creating|Progressing|Init:|Initializing|Terminating|Reconciling|Unknown").search
+_says_soon = re.compile(r"Pending|Creating|Progressing|Init:|Initializing|Terminating|Reconciling").search
+_says_unknown = re.compile(r"Unknown").search
 # A Pod that ended well is not ready either.
 _says_ended = re.compile(r"Completed|Succeeded").fullmatch
 
@@ -30,7 +31,7 @@ class Titled(Protocol):
 
 
 def tones(columns: Sequence[Titled], cells: Sequence[Any]) -> list[str]:
-    """One of AGE, WARN, BAD or "" for each cell, of a verdict its own; AGE goes on by itself."""
+    """One of AGE, BUSY, WARN, BAD or "" for each cell, of a verdict its own; AGE goes on by itself."""
     ended = any(isinstance(value, str) and _says_ended(value) for value in cells)
     return [_tone(column, value, ended=ended) for column, value in zip(columns, cells, strict=True)]
 
@@ -49,7 +50,7 @@ def _tone(column: Titled, value: Any, *, ended: bool) -> str:
                 return "" if ready >= wanted else WARN if ready else BAD
             return {"false": BAD, "unknown": WARN}.get(text.casefold(), "")
         case "status" | "phase" | "state" | "reason":
-            return BAD if _says_bad(text) else WARN if _says_soon(text) else ""
+            return BAD if _says_bad(text) else WARN if _says_unknown(text) else BUSY if _says_soon(text) else ""
         case "type":
             return WARN if text == "Warning" else ""
         case _:

@@ -154,7 +154,14 @@ def routes(serving: Serving) -> APIRouter:
             return item is not None and wanted(item)
 
         if asked.browser and not prefers_json(asked.accept):
-            page = versions_page(serving, asked, reading, filter(keep, reading.objects()), query.image).encode()
+            page = versions_page(
+                serving,
+                asked,
+                reading,
+                filter(keep, reading.objects()),
+                image=query.image,
+                label_selector=query.label_selector,
+            ).encode()
             media_type = "text/html; charset=utf-8"
             stale = reading.freshness(context.clock()).phase is not Phase.SYNCED  # then it says for how long
             return finish(

@@ -106,8 +106,10 @@ def matrix(survey: Survey, resource: Resource, held: Iterable[Object]) -> tuple[
     return rows, spaces
 
 
-def versions_page(serving: Serving, asked: Asked, reading: Reading, held: Iterable[Object], image: str) -> str:
-    """The page. image: what ``?image=`` asks for, "" for all."""
+def versions_page(
+    serving: Serving, asked: Asked, reading: Reading, held: Iterable[Object], *, image: str, label_selector: str
+) -> str:
+    """The page. image, label_selector: what ``held`` was narrowed by, "" for all."""
     context, resource = serving.context, reading.entry.resource
     rows, spaces = matrix(serving.survey, resource, held)
     drifting = [row for row in rows if row.drifts]
@@ -124,6 +126,8 @@ def versions_page(serving: Serving, asked: Asked, reading: Reading, held: Iterab
         confined=reading.confined,
         namespace=reading.namespace,
         image=image,
+        label_selector=label_selector,
+        narrowed=bool(reading.namespace or image or label_selector),
         drifting=drifting[:MOST_IMAGES],
         drifting_total=len(drifting),
         even=even[:MOST_IMAGES],
@@ -131,13 +135,13 @@ def versions_page(serving: Serving, asked: Asked, reading: Reading, held: Iterab
         most_versions=MOST_VERSIONS,
         namespaces=spaces,
         wide=len(spaces) <= MOST_COLUMNS,
-        live=f"{asked.base}/watch?{_watched(reading)}",
+        live=f"{asked.base}/watch?{_watched(reading, label_selector)}",
         cursor=reading.cursor,
         curl=curl_line(asked, f"/versions{'?' + asked.query if asked.query else ''}"),
     )
 
 
-def _watched(reading: Reading) -> str:
-    parameters: Sequence[tuple[str, str]] = [("resource", reading.name), ("as", "key"), ("changes", "image")]
-    namespace = [("namespace", reading.namespace)] if reading.namespace else []
-    return urlencode([*parameters, *namespace])
+def _watched(reading: Reading, label_selector: str) -> str:
+    parameters = {"resource": reading.name, "as": "key", "changes": "image"}
+    narrowed = {"namespace": reading.namespace, "labelSelector": label_selector}
+    return urlencode(parameters | {name: value for name, value in narrowed.items() if value})

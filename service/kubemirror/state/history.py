@@ -7,7 +7,8 @@ A change is only noted when it is written, which costs the Writer less than a mi
 later (``settle``), by state/meaning.py and under its names. The first list is no change, and costs nothing.
 
 Kept are the newest MOST_PER_OBJECT entries of each object, within a byte budget over all: beyond it the oldest go. A
-rollout tells each of its steps; those that follow each other closely are one entry.
+rollout tells each of its steps; those that follow each other closely are one entry, as are an object's creation and
+what controllers first say of it.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from typing import Any, NamedTuple
 import orjson
 
 from kubemirror.state.journal import Change, ChangeType
-from kubemirror.state.meaning import Difference, Item, Meaning, Step, compared
-from kubemirror.state.redact import Manager
+from kubemirror.state.meaning import Comparison, Difference, Item, Meaning, Step, compared
+from kubemirror.state.objects import Object
 from kubemirror.state.store import Reader
 
 # A page shows as many; a Deployment that is released ten times a day goes back a week.
 MOST_PER_OBJECT = 50
 # Changes noted and not looked at yet: 20 MB of old states at most, and a second's work.
 MOST_PENDING = 5_000
-# Steps of one rollout that follow each other within this many seconds are told together.
+# Steps of one rollout, or of one creation, that follow each other within this many seconds are told together.
 TOGETHER_SECONDS = 30.0
 # Of one change as many paths are told, of one value as many characters: the rest is counted, or cut.
 MOST_DETAILS, MOST_CHARACTERS = 12, 160
@@ -69,10 +70,10 @@ class Detail(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """One change of an object, or the steps of one rollout.
+    """One change of an object, or the steps of one rollout, or of its creation.
 
     at, until: the stores' clock. meanings: in the order of Meaning; empty for what came or went.
-    manager: who wrote last, as managedFields tell it, "" where they do not. more: how many details are not kept.
+    manager: who wrote it, as managedFields tell it, "" where they do not. more: how many details are not kept.
     steps: how many changes these are. unwatched: the outcome of a stretch that was not watched.
     """
 
@@ -256,7 +257,7 @@ class History:
             held = self._objects[key] = _Of()
         if held.entries and (joined := _joined(held.entries[-1], entry)) is not None:
             self._drop(held.entries.pop())
-            if not joined.details:  # there and back again
+            if not joined.details and joined.type is ChangeType.MODIFIED:  # there and back again
                 return
             entry = joined
         held.entries.append(entry)
@@ -339,19 +340,20 @@ def entry_of(change: Change) -> Entry | None:
     new, old = change.state, change.old
     unwatched = change.gap is not None
     if change.type is not ChangeType.MODIFIED or old is None:
-        manager = _writer(new.manager, status=False) if change.type is ChangeType.ADDED else ""
+        manager = new.managers.writer(None) if new.managers is not None and old is None else ""
         return Entry(change.type, change.at, change.at, (), manager, (), 0, 1, change.resource_version, unwatched)
     found = compared(old, new)
     if not found.meanings:
         return None
-    details = [each for difference in found.differences if (each := _told(difference)) is not None]
+    parts = (part for difference in found.differences for part in difference.parts)
+    details = [each for part in parts if (each := _told(part)) is not None]
     details.sort(key=lambda each: _IMPORTANCE[each.meaning] if each.meaning is not None else len(_IMPORTANCE))
     return Entry(
         change.type,
         change.at,
         change.at,
         tuple(each for each in Meaning if each in found.meanings),
-        _writer(new.manager, status=found.meanings <= _OF_STATUS),
+        _writer(old, new, found),
         tuple(details[:MOST_DETAILS]),
         max(0, len(details) - MOST_DETAILS),
         1,
@@ -360,33 +362,52 @@ def entry_of(change: Change) -> Entry | None:
     )
 
 
-def _writer(manager: Manager | None, *, status: bool) -> str:
-    if manager is None:
+def _writer(old: Object, new: Object, found: Comparison) -> str:
+    if new.managers is None:
         return ""
-    return manager.status if status and manager.status else manager.name
+    return new.managers.writer(
+        old.managers,
+        status=found.meanings <= _OF_STATUS,
+        scale=Meaning.SCALE in found.meanings,
+        removed=all(each.new is Difference.ABSENT for each in found.differences),
+    )
 
 
 def _joined(before: Entry, after: Entry) -> Entry | None:
-    """Two steps of a rollout as one; None where they are to be told apart."""
-    for each in (before, after):
-        if each.type is not ChangeType.MODIFIED or set(each.meanings) != _STEPS_ONLY or each.more or each.unwatched:
+    """Two steps of a rollout, or an object's creation and its first steps, as one; None where they are apart."""
+    created = before.type is ChangeType.ADDED
+    if after.type is not ChangeType.MODIFIED or after.at - before.until > TOGETHER_SECONDS:
+        return None
+    if any(each.more or each.unwatched for each in (before, after)):
+        return None
+    if created:
+        if not all(each.meaning in _OF_STATUS for each in after.details):
             return None
-    if after.at - before.until > TOGETHER_SECONDS:
+    elif before.type is not ChangeType.MODIFIED or not set(before.meanings) == set(after.meanings) == _STEPS_ONLY:
         return None
     details = {detail.label: detail for detail in before.details}
     for detail in after.details:
         held = details.get(detail.label)
         details[detail.label] = detail if held is None else held._replace(new=detail.new)
-    kept = tuple(each for each in details.values() if each.old != each.new)
+    if created:  # its conditions first, and of each how it stands
+        for label in [each for each in details if each.endswith(_REASON)]:
+            held = details.get(label.removesuffix(_REASON))
+            if held is not None and held.old is None and held.new is not None:
+                reason = details.pop(label).new
+                status = held.new.partition(" (")[0]
+                details[held.label] = held._replace(new=f"{status} ({reason})" if reason else status)
+    kept = [each for each in details.values() if each.old != each.new]
+    if created:
+        kept.sort(key=lambda each: each.meaning is not Meaning.CONDITION)
     if len(kept) > MOST_DETAILS:
         return None
     return Entry(
-        after.type,
+        before.type,
         before.at,
         after.until,
-        after.meanings,
-        after.manager,
-        kept,
+        before.meanings,
+        before.manager if created else after.manager,
+        tuple(kept),
         0,
         before.steps + after.steps,
         after.resource_version,

@@ -103,6 +103,7 @@ _METADATA = frozenset(
     {"labels", "annotations", "ownerReferences", "finalizers", "deletionTimestamp", "deletionGracePeriodSeconds"}
 )
 _REVISION = "deployment.kubernetes.io/revision"
+_WHOLES = frozenset({("status",), ("conditions",), ("labels",), ("annotations",)})
 _BOOKKEEPING = frozenset({("metadata", "resourceVersion"), ("metadata", "managedFields")})
 
 
@@ -125,6 +126,18 @@ class Difference:
         """As JSON: ``{"path", "old", "new"}``, without what is absent."""
         values = {"old": self.old, "new": self.new}
         return {"path": self.path, **{name: value for name, value in values.items() if value is not _NOTHING}}
+
+    @property
+    def parts(self) -> Iterator[Difference]:
+        """Of conditions, a status, labels or annotations that came or went as a whole: what was in it; else itself."""
+        gone = self.new is _NOTHING
+        whole = self.old if gone else self.new
+        if self.steps[-1:] not in _WHOLES or not isinstance(whole, dict | list) or (gone == (self.old is _NOTHING)):
+            yield self
+            return
+        parts = _differences(self.steps, *((whole, type(whole)()) if gone else (type(whole)(), whole)))
+        for part in parts:
+            yield from part.parts
 
     @property
     def meanings(self) -> Iterator[Meaning]:

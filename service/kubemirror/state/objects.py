@@ -16,7 +16,8 @@ from typing import NamedTuple
 import msgspec
 import orjson
 
-from kubemirror.state.redact import CUT, NO_REDACTION, Manager, Redaction
+from kubemirror.state.managers import Managers
+from kubemirror.state.redact import CUT, NO_REDACTION, Redaction
 
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
@@ -54,7 +55,7 @@ class Object:
     raw: bytes
     cells: bytes
     created: int
-    manager: Manager | None
+    managers: Managers | None
     error: str = ""
 
     @property
@@ -135,7 +136,7 @@ class Ingest:
             if cap is not None and len(raw) > cap:
                 return self._stub(header, _beyond(len(raw), cap))
             redaction = self._redaction
-            manager, metadata = redaction.cut(metadata)
+            managers, metadata = redaction.cut(metadata)
             fields["metadata"] = metadata
             if self._replace_type:  # whatever came beside what was asked for
                 fields = {name: fields[name] for name in ("kind", "apiVersion", "metadata") if name in fields}
@@ -156,7 +157,7 @@ class Ingest:
             raw=bytes(memoryview(body)),  # encoders over-allocate: the copy is what keeps memory near the bytes
             cells=bytes(cells),
             created=epoch(header.creation_timestamp),
-            manager=manager,
+            managers=managers,
         )
 
     def stub(self, header: Mapping[str, str], *, size: int, cap: int) -> Object:
@@ -212,7 +213,7 @@ class Ingest:
             raw=_encode({**self._type_fields, "metadata": metadata}),
             cells=b"",
             created=epoch(header.creation_timestamp),
-            manager=None,
+            managers=None,
             error=error,
         )
 
@@ -258,7 +259,7 @@ def with_resource_version(held: Object, resource_version: int) -> Object:
         raw=bytes(memoryview(_encode(fields))),
         cells=held.cells,
         created=held.created,
-        manager=held.manager,
+        managers=held.managers,
         error=held.error,
     )
 

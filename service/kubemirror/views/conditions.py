@@ -50,13 +50,14 @@ _names_activity = re.compile(
 
 
 class Condition(NamedTuple):
-    """One condition. turned: its last transition, as it is written."""
+    """One condition. turned: its last transition, as it is written; updated: its last update, where that is told."""
 
     type: str
     status: str
     reason: str
     message: str
     turned: str
+    updated: str = ""
 
     @property
     def since(self) -> float | None:
@@ -84,6 +85,7 @@ def conditions(data: Fields) -> list[Condition]:
             text(each, "reason"),
             text(each, "message"),
             text(each, "lastTransitionTime"),
+            text(each, "lastUpdateTime"),
         )
         for each in maps(data, "status", "conditions")
         if text(each, "type")

@@ -80,12 +80,5 @@ def deadline(data: Fields) -> float | None:
         return None
     if progressing.status != "True" or mapping(data, "spec").get("paused") is True:
         return None
-    moved = next(
-        (
-            instant(each, "lastUpdateTime")
-            for each in maps(data, "status", "conditions")
-            if each.get("type") == "Progressing"
-        ),
-        None,
-    )
+    moved = instant(progressing.updated)
     return None if moved is None else moved + number(data, "spec", "progressDeadlineSeconds", default=600)

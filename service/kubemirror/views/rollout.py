@@ -38,7 +38,7 @@ def _deployment(data: Fields) -> Verdict:
     wanted = number(spec, "replicas", default=1)
     replicas, updated = number(status, "replicas"), number(status, "updatedReplicas")
     available = number(status, "availableReplicas")
-    since = _since(progressing)
+    since = _progress(progressing)
     if spec.get("paused") is True:
         sentence = f"rollout is paused: {updated} out of {wanted} new replicas have been updated"
         return Verdict("Paused", Tone.REST, sentence, "spec.paused (Argo CD's rule)", since)
@@ -79,6 +79,14 @@ def _why(found: Mapping[str, Condition], condition: Condition | None) -> str:
     if failure is not None and failure.status == "True" and failure.message:
         return failure.message
     return condition.message if condition is not None else ""
+
+
+def _progress(progressing: Condition | None) -> float | None:
+    """When a rollout came this far: Progressing stays True from one to the next, and is updated by each step."""
+    if progressing is None:
+        return None
+    updated = instant(progressing.updated)
+    return updated if updated is not None else progressing.since
 
 
 def _since(condition: Condition | None) -> float | None:

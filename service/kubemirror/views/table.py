@@ -117,7 +117,13 @@ _PAGE_COLUMNS = {
     "statefulsets.apps": ("Health", NAMESPACE, "Name", "Ready", "Version", "Age", "Last Change"),
     "daemonsets.apps": ("Health", NAMESPACE, "Name", "Desired", "Ready", "Up-to-date", "Version", "Age", "Last Change"),
     "customresourcedefinitions.apiextensions.k8s.io": ("Health", "Name", "Kind", "Scope", "Versions", "Created At"),
+    "events": ("Last Seen", "Type", "Reason", "Object", NAMESPACE, "Message"),
+    "events.events.k8s.io": ("Last Seen", "Type", "Reason", "Object", NAMESPACE, "Message"),
 }
+# What it is sorted by when nothing is asked for: of events the newest first.
+_PAGE_SORT = {"events": "Last Seen", "events.events.k8s.io": "Last Seen"}
+# What stands back first where there is no room for all of it.
+_PAGE_LESSER = {"deployments.apps": ("Up-to-date",), "daemonsets.apps": ("Desired", "Up-to-date")}
 # Of others that say how they are it is their health, and then what kubectl prints.
 _JUDGED = ("Health", ALL)
 
@@ -140,6 +146,11 @@ def cut_title(text: str) -> tuple[str, str]:
     if not title.strip():
         raise ColumnError(f'"{text}" has no title: write Title={source}')
     return title.strip(), source.strip()
+
+
+def lesser_columns(resource: Resource) -> tuple[str, ...]:
+    """Those of a page that a narrow one leaves to "all columns"."""
+    return _PAGE_LESSER.get(resource.name, ())
 
 
 class Table:
@@ -186,6 +197,12 @@ class Table:
     def custom(self) -> bool:
         """Whether other columns than the printer's are shown by default."""
         return bool(self._defaults)
+
+    @property
+    def page_sort(self) -> str:
+        """The column that a page is sorted by when nothing is asked for, "" for none."""
+        name = _PAGE_SORT.get(self.resource.name, "")
+        return name if any(column.name == name for column in self.printed) else ""
 
     @property
     def known(self) -> list[TableColumn]:
