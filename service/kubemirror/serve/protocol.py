@@ -143,7 +143,7 @@ class UntilClosed(RequestResponseCycle):
 
 
 def _cut(cycle: RequestResponseCycle) -> None:
-    """End an answer that its reader does not take. It is disconnected from now on: uvicorn is not to look for an end."""
+    """End an answer that its reader does not take. It is disconnected from now on: uvicorn looks for no end of it."""
     cycle.disconnected = True
     cycle.message_event.set()
     cycle.transport.abort()
