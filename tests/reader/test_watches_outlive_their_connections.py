@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ from kubemirror.client import (
     ObjectEvent,
     RefusedError,
     UnreachableError,
+    Watch,
 )
 from kubemirror.client.backoff import Backoff
 from kubemirror.client.connection import Transport
@@ -55,7 +56,7 @@ def store(world: World) -> Store:
 
 
 @asynccontextmanager
-async def watching(wire: Wire, transport: Transport, **options: Any) -> AsyncIterator[AsyncGenerator[Event]]:
+async def watching(wire: Wire, transport: Transport, **options: Any) -> AsyncIterator[Watch]:
     async with (
         Mirror(wire.url, transport=transport, backoff=AtOnce, silence_seconds=options.pop("silence", 10)) as mirror,
         aclosing(mirror.watch(options.pop("resource", "deployments"), **options)) as events,
@@ -63,11 +64,11 @@ async def watching(wire: Wire, transport: Transport, **options: Any) -> AsyncIte
         yield events
 
 
-async def next_of(events: AsyncGenerator[Event], *, seconds: float = 10) -> Event:
+async def next_of(events: Watch, *, seconds: float = 10) -> Event:
     return await asyncio.wait_for(anext(events), seconds)
 
 
-async def until(events: AsyncGenerator[Event], condition: Callable[[Event], bool]) -> list[Event]:
+async def until(events: Watch, condition: Callable[[Event], bool]) -> list[Event]:
     """The events up to the first for which it holds; bookmarks that are only heartbeats left out."""
     heard: list[Event] = []
     while not heard or not condition(heard[-1]):

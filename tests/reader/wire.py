@@ -58,6 +58,11 @@ class Wire:
         async with asyncio.timeout(seconds), self._came:
             await self._came.wait_for(lambda: len(self.asked) >= count)
 
+    async def quiet(self, *, seconds: float = 10) -> None:
+        """Wait until no connection is open."""
+        async with asyncio.timeout(seconds), self._came:
+            await self._came.wait_for(lambda: not self._writers)
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.closed:
             writer.transport.abort()
@@ -97,6 +102,8 @@ class Wire:
         finally:
             self._writers.discard(writer)
             writer.close()
+            async with self._came:
+                self._came.notify_all()
 
 
 @asynccontextmanager

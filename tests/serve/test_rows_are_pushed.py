@@ -237,7 +237,7 @@ async def test_a_cursor_resumes_what_a_filter_decides(world: World, store: Store
     changes = [await told(subscription) for _ in range(2)]
     subscription.close()
 
-    assert changes == [[("BOOKMARK", "")], [("DELETED", "web")]]
+    assert changes == [[("BOOKMARK", "")], [("DELETED", "web"), ("BOOKMARK", "")]]
 
 
 async def test_several_namespaces_and_all_but_some(world: World, store: Store) -> None:

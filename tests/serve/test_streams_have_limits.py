@@ -252,6 +252,29 @@ async def test_a_reader_that_takes_nothing_is_cut_off_and_delays_nobody(*, upgra
     assert positions <= 1
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/watch?resource=deploy",
+        "/watch?resource=deploy&output=sse",
+        "/watch?resource=deploy&latest=true",
+    ],
+)
+async def test_a_reader_that_is_cut_off_is_no_error(path: str, caplog: pytest.LogCaptureFixture) -> None:
+    world, store = a_world(stream_send_seconds=0.1)
+    async with running(world) as live:
+        writer = await _stalled(live, path)
+        for number in range(1000):
+            store.apply(200 + number, f"web-{number}", "blue", annotations={"filler": "x" * 20_000})
+            await asyncio.sleep(0)
+        await _until_empty(live)
+        left = live.app.serving.traffic.open_streams.total()
+        writer.close()
+
+    assert left == 0
+    assert [record.getMessage() for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
+
+
 async def test_a_reader_that_is_slow_but_takes_something_is_not_cut_off() -> None:
     world, store = a_world(stream_send_seconds=0.5)
     store.relist(

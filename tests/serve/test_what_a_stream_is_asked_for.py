@@ -315,7 +315,11 @@ async def test_who_can_resume_is_told_no_snapshot_whatever_it_holds(world: World
     frames = [*await heard(subscription), *await heard(subscription)]
     subscription.close()
 
-    assert [told(frame) for frame in frames] == [("BOOKMARK", None, "100"), ("MODIFIED", "web", "101")]
+    assert [told(frame) for frame in frames] == [
+        ("BOOKMARK", None, "100"),
+        ("MODIFIED", "web", "101"),
+        ("BOOKMARK", None, "101"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -473,6 +477,70 @@ async def test_a_snapshot_is_not_older_than_the_cursor_it_is_asked_with() -> Non
     assert [told(frame) for frame in frames] == [("ADDED", "web", None), ("BOOKMARK", None, "150")]
 
 
+def ends(frame: Any) -> bool:
+    """Whether it says that the reader has been told all that there was."""
+    return "k8s.io/initial-events-end" in frame["object"]["metadata"].get("annotations", {})
+
+
+async def test_who_resumes_is_told_when_it_has_heard_what_it_missed(world: World, store: Store) -> None:
+    store.apply(101, "web", "blue", image="web:2")
+    subscription = await reader(world, resourceVersion="100")
+    opened, missed = await heard(subscription), await heard(subscription)
+    store.apply(102, "web", "blue", image="web:3")
+    later = await heard(subscription)
+    subscription.close()
+    nothing = await reader(world, resourceVersion="102")
+    (up_to_date,) = await heard(nothing)
+    nothing.close()
+
+    assert [(told(frame), ends(frame)) for frame in [*opened, *missed, *later]] == [
+        (("BOOKMARK", None, "100"), False),
+        (("MODIFIED", "web", "101"), False),
+        (("BOOKMARK", None, "101"), True),
+        (("MODIFIED", "web", "102"), False),
+    ]
+    assert ends(up_to_date)
+
+
+@pytest.mark.looptime
+async def test_a_replica_that_is_behind_says_so_until_it_is_not() -> None:
+    loop = asyncio.get_running_loop()
+    world = World(clock=lambda: 1000.0 + loop.time())
+    world.upstream.newest = 150
+    store = world.mirror()
+    store.sync()
+    subscription = await reader(world, resourceVersion="150")
+    behind = [*await heard(subscription)]
+    async with asyncio.timeout(20):
+        behind += [orjson.loads(frame.data) for frame in await subscription.next()]
+    store.bookmark(150)
+    async with asyncio.timeout(20):
+        (caught_up,) = [orjson.loads(frame.data) for frame in await subscription.next()]
+    subscription.close()
+
+    assert [(told(frame), frame.get("behind"), ends(frame)) for frame in [*behind, caught_up]] == [
+        (("BOOKMARK", None, "150"), True, False),
+        (("BOOKMARK", None, "150"), True, False),
+        (("BOOKMARK", None, "150"), None, True),
+    ]
+
+
+@pytest.mark.looptime
+async def test_an_upstream_that_answers_nothing_makes_a_504_no_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    world = World(clock=lambda: 1000.0 + loop.time())
+    world.mirror().sync()
+
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(world.upstream, "horizon", never)
+    with pytest.raises(TooLargeResourceVersionError):
+        await reader(world, resourceVersion="150", snapshot=True)
+
+    assert loop.time() == pytest.approx(3)
+
+
 @pytest.mark.looptime
 async def test_a_replica_that_stays_behind_says_504_after_three_seconds() -> None:
     loop = asyncio.get_running_loop()
@@ -505,10 +573,10 @@ async def test_who_resumes_and_skips_states_is_still_told_of_what_came_and_went(
     store.delete(102, "short", "blue")
     subscription = await reader(world, resourceVersion="100", latest=True)
     (opened,) = await heard(subscription)
-    (message,) = await heard(subscription)
+    message, end = await heard(subscription)
     subscription.close()
 
-    assert told(opened) == ("BOOKMARK", None, "100")
+    assert (told(opened), told(end)) == (("BOOKMARK", None, "100"), ("BOOKMARK", None, "102"))
     assert [told(event) for event in message["events"]] == [("ADDED", "short", None), ("DELETED", "short", "102")]
 
 

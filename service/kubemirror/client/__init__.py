@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kubemirror.client.errors import MirrorError, NotFoundError, RefusedError, UnreachableError
     from kubemirror.client.events import Added, Bookmark, Deleted, Event, Modified, ObjectEvent, Reset
     from kubemirror.client.mirror import Lost, Mirror, Objects
+    from kubemirror.client.watching import Watch
 
 __all__ = [
     "Added",
@@ -32,12 +33,14 @@ __all__ = [
     "RefusedError",
     "Reset",
     "UnreachableError",
+    "Watch",
 ]
 
 _HOMES: Final = {
     "errors": "MirrorError NotFoundError RefusedError UnreachableError",
     "events": "Added Bookmark Deleted Event Modified ObjectEvent Reset",
     "mirror": "Lost Mirror Objects",
+    "watching": "Watch",
 }
 _HOME: Final = {name: module for module, names in _HOMES.items() for name in names.split()}
 

@@ -9,8 +9,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -18,6 +17,7 @@ from kubemirror.client.errors import MirrorError
 from kubemirror.client.events import Bookmark, Event, ObjectEvent, Reset
 from kubemirror.client.mirror import Lost, Mirror, Rows
 from kubemirror.client.printing import Printer, cell
+from kubemirror.client.watching import Watch
 
 EXIT_REFUSED = 1
 # As a shell tells that a process was ended by SIGPIPE.
@@ -94,9 +94,9 @@ async def _watch(mirror: Mirror, watched: Watched, out: Out) -> None:
         await _print(mirror.rows(watched.resource, columns=watched.columns, wide=wide, **asked), out, said)
 
 
-async def _tell(events: AsyncGenerator[Event], out: Out, said: Said, form: Callable[[dict[str, Any]], str]) -> None:
+async def _tell(events: Watch, out: Out, said: Said, form: Callable[[dict[str, Any]], str]) -> None:
     """Each object in a form of its own."""
-    async with aclosing(events):
+    async with events:
         async for event in events:
             said.heard(event)
             if isinstance(event, ObjectEvent):
@@ -108,7 +108,7 @@ async def _print(rows: Rows, out: Out, said: Said) -> None:
     printer = Printer()
     first: list[ObjectEvent] | None = []
     titles: list[str] = []
-    async with aclosing(rows.events):
+    async with rows.events:
         async for event in rows.events:
             said.heard(event)
             told: list[ObjectEvent] = []

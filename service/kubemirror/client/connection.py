@@ -6,11 +6,11 @@ import asyncio
 import os
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
@@ -73,6 +73,10 @@ class Connection:
         limits = httpx.Limits(max_connections=None)
         self._http = httpx.AsyncClient(verify=self._tls or True, timeout=timeout, limits=limits)
 
+    def require_open(self) -> None:
+        if self._http is None:
+            raise RuntimeError("this Mirror is not open: use `async with Mirror(...) as mirror`")
+
     async def close(self) -> None:
         if self._http is not None:
             await self._http.aclose()
@@ -96,8 +100,11 @@ class Connection:
         self, path: str, parameters: Parameters, accept: str, silence: float
     ) -> AsyncGenerator[AsyncIterator[bytes]]:
         """A streamed answer, line by line. silence: seconds without a byte after which it counts as lost."""
-        async with self._answer(path, parameters, accept, silence) as answer:
-            yield _lines(answer, self.url)
+        async with (
+            self._answer(path, parameters, accept, silence) as answer,
+            aclosing(_lines(answer, self.url)) as lines,
+        ):
+            yield lines
 
     @asynccontextmanager
     async def messages(self, path: str, parameters: Parameters, silence: float) -> AsyncGenerator[AsyncIterator[bytes]]:
@@ -122,7 +129,7 @@ class Connection:
         except OSError as error:
             raise self._unreachable(error) from None
 
-        async def received() -> AsyncIterator[bytes]:
+        async def received() -> AsyncGenerator[bytes]:
             while True:
                 try:
                     async with asyncio.timeout(silence):
@@ -137,7 +144,8 @@ class Connection:
                     raise ClosedError(f"the mirror closed the connection ({why})") from None
 
         try:
-            yield received()
+            async with aclosing(received()) as messages:
+                yield messages
         finally:
             await socket.close()
 
@@ -145,8 +153,8 @@ class Connection:
     async def _answer(
         self, path: str, parameters: Parameters, accept: str, silence: float
     ) -> AsyncGenerator[httpx.Response]:
-        if self._http is None:
-            raise RuntimeError("this Mirror is not open: use `async with Mirror(...) as mirror`")
+        self.require_open()
+        assert self._http is not None, "it is open"  # noqa: S101
         headers = {**self._credentials(), "accept": accept}
         if silence != ANSWER_SECONDS:
             headers["accept-encoding"] = "identity"  # a compressed stream comes late
@@ -183,16 +191,18 @@ class Connection:
         return UnreachableError(f"{self.url} does not answer: {_said(error)}", "is a mirror running there?")
 
 
-async def _lines(answer: httpx.Response, url: str) -> AsyncIterator[bytes]:
+async def _lines(answer: httpx.Response, url: str) -> AsyncGenerator[bytes]:
     """Split at newlines alone: objects hold other characters that count as the end of a line elsewhere."""
     begun: list[bytes] = []
-    async for chunk in answer.aiter_raw():
-        *complete, rest = chunk.split(b"\n")
-        for each in complete:
-            yield b"".join((*begun, each))
-            begun.clear()
-        if rest:
-            begun.append(rest)
+    # httpx tells less of it than it is.
+    async with aclosing(cast("AsyncGenerator[bytes]", answer.aiter_raw())) as chunks:
+        async for chunk in chunks:
+            *complete, rest = chunk.split(b"\n")
+            for each in complete:
+                yield b"".join((*begun, each))
+                begun.clear()
+            if rest:
+                begun.append(rest)
     if begun:
         raise UnreachableError(f"the connection to {url} broke within an event")
 

@@ -68,8 +68,9 @@ class Deleted(ObjectEvent):
 class Bookmark:
     """All up to here has been told; comes at least every 15 s.
 
-    initial_events_end: a snapshot is complete with it. state: of the mirror's store, SYNCED or STALE.
-    stale_since: since when the mirror has lost its upstream. upstream_age_seconds: since it last heard of it.
+    initial_events_end: a snapshot is complete with it, or what was missed since the cursor that the watch began with.
+    state: of the mirror's store, SYNCED or STALE. stale_since: since when the mirror has lost its upstream.
+    upstream_age_seconds: since it last heard of it. behind: this replica has not come as far as the cursor yet.
     """
 
     type: ClassVar[str] = "BOOKMARK"
@@ -79,6 +80,7 @@ class Bookmark:
     state: str = ""
     stale_since: datetime | None = None
     upstream_age_seconds: float | None = None
+    behind: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,6 +164,7 @@ class Following:
             state=frame.state,
             stale_since=frame.staleSince,
             upstream_age_seconds=frame.upstreamAgeSeconds,
+            behind=frame.behind,
         )
 
     def _reset(self, frame: Frame) -> Iterator[Event]:

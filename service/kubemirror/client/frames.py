@@ -58,6 +58,7 @@ class Frame(msgspec.Struct):
     diff: msgspec.Raw = msgspec.Raw(b"[]")
     state: str = ""
     staleSince: datetime | None = None  # noqa: N815
+    behind: bool = False
     upstreamAgeSeconds: float | None = None  # noqa: N815
     columns: dict[str, list[Column]] = {}
 

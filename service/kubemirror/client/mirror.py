@@ -16,6 +16,7 @@ from kubemirror.client.errors import MirrorError, RefusedError, UnreachableError
 from kubemirror.client.events import Bookmark, Event
 from kubemirror.client.following import Expired, Following
 from kubemirror.client.frames import Column
+from kubemirror.client.watching import Handing, Watch
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 # A mirror says something every 15 s; three times that is more than a hiccup.
@@ -45,7 +46,7 @@ class Lost:
 class Rows:
     """A watch of rows: each event's ``object`` has ``cells``. columns: known once an event came."""
 
-    events: AsyncGenerator[Event]
+    events: Watch
     following: Following
 
     @property
@@ -80,6 +81,7 @@ class Mirror:
         self._transport = Transport(transport)
         self._silence = silence_seconds
         self._backoff = backoff
+        self._watching: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
@@ -92,7 +94,15 @@ class Mirror:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._connection.close()
+        """Close what is open: watches first, each from the inside out."""
+        watching = list(self._watching)
+        for task in watching:
+            task.cancel()
+        try:
+            if watching:
+                await asyncio.wait(watching)
+        finally:
+            await self._connection.close()
 
     # -- what is there --------------------------------------------------------------------------------
 
@@ -154,17 +164,17 @@ class Mirror:
         filter: str = "",  # noqa: A002 - its name on the wire
         as_: As = "object",
         wide: bool = False,
-        changes: Sequence[str] = (),
+        changes: str | Sequence[str] = (),
         latest: bool = False,
         on_lost: OnLost | None = None,
-    ) -> AsyncGenerator[Event]:
+    ) -> Watch:
         """What is there as Added, a Bookmark, then every change, for ever.
 
         A connection that ends is opened again and goes on where it was: nothing is missed, and nothing is told twice.
         Where that is not possible, a Reset says so, and the difference to what was told before follows.
 
         resource_version: go on after this cursor instead. snapshot: whether to begin with what is there.
-        q, filter, as_, wide, changes, latest: as the parameters of /watch.
+        q, filter, as_, wide, latest: as the parameters of /watch; so is changes, one (``"image"``) or several.
         on_lost: is told of each connection that ends.
 
         Raises UnreachableError if there is no mirror to begin with, and RefusedError once it refuses for good.
@@ -180,10 +190,10 @@ class Mirror:
             "filter": filter,
             "as": as_ if as_ != "object" else "",
             "wide": "true" if wide else "",
-            "changes": ",".join(changes),
+            "changes": changes if isinstance(changes, str) else ",".join(changes),
             "latest": "true" if latest else "",
         }
-        return self._watching(asked, following, on_lost)
+        return self._watch(asked, following, on_lost)
 
     def rows(
         self,
@@ -213,9 +223,9 @@ class Mirror:
             "columns": columns,
             "wide": "true" if wide else "",
         }
-        return Rows(self._watching(asked, following, on_lost), following)
+        return Rows(self._watch(asked, following, on_lost), following)
 
-    def _watching(self, asked: dict[str, str], following: Following, on_lost: OnLost | None) -> AsyncGenerator[Event]:
+    def _watch(self, asked: dict[str, str], following: Following, on_lost: OnLost | None) -> Watch:
         def opening() -> Opened:
             # A snapshot of the very replica that finds the cursor too old is not older than what was told before.
             here = {"resourceVersion": following.cursor, "onExpired": "snapshot"}
@@ -225,7 +235,20 @@ class Mirror:
                 here["snapshot"] = "false"
             return self._stream({**asked, **here})
 
-        return self._follow(following, opening, on_lost)
+        return Watch(lambda: self._follow(following, opening, on_lost), self._begin)
+
+    def _begin(self, handing: Handing) -> asyncio.Task[None]:
+        """Read a watch, until it or this Mirror is closed."""
+        self._connection.require_open()
+        task = asyncio.create_task(handing.run(), name="watch")
+        self._watching.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._watching.discard(task)
+        if not task.cancelled():
+            task.exception()  # told to whoever asks for the next event; who has left does not want to know
 
     async def _follow(
         self, following: Following, opening: Callable[[], Opened], on_lost: OnLost | None

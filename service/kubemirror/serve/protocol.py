@@ -91,6 +91,28 @@ class Outlet:
         )
 
 
+class UntilClosed(RequestResponseCycle):
+    """An answer to HTTP/1.0, which knows no chunks (RFC 9112, 6.1): where its size is not told it ends by closing."""
+
+    _sized = True
+
+    async def send(self, message: ASGISendEvent) -> None:
+        if message["type"] == "http.response.start":
+            self._sized = any(name.lower() == b"content-length" for name, _ in message.get("headers", []))
+            if not self._sized:
+                self.chunked_encoding = False
+        elif message["type"] == "http.response.body" and not self._sized:
+            self.expected_content_length = len(message.get("body", b""))
+        await super().send(message)
+
+
+def _cut(cycle: RequestResponseCycle) -> None:
+    """End an answer that its reader does not take. It is disconnected from now on: uvicorn looks for no end of it."""
+    cycle.disconnected = True
+    cycle.message_event.set()
+    cycle.transport.abort()
+
+
 class HttpProtocol(HttpToolsProtocol):
     """HTTP connections within limits, with the fast lane in front of the parser.
 
@@ -268,7 +290,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._parsed = True
         self._head_size = self._body_size = 0
         super().on_message_begin()
-        extensions: dict[str, Any] = {"kubemirror.abort": self.transport.abort, "kubemirror.sent": self._sent}
+        extensions: dict[str, Any] = {"kubemirror.sent": self._sent}
         if self._certificate is not None:
             extensions["kubemirror.client_certificate"] = self._certificate
         self.scope["extensions"] = extensions
@@ -319,6 +341,9 @@ class HttpProtocol(HttpToolsProtocol):
             if cycle is not None and cycle.scope is self.scope:  # no cycle is made of a request to upgrade
                 extensions: dict[str, Any] = self.scope["extensions"]
                 extensions["kubemirror.outlet"] = partial(Outlet.of, cycle)
+                extensions["kubemirror.abort"] = partial(_cut, cycle)
+                if self.parser.get_http_version() != "1.1":
+                    cycle.__class__ = UntilClosed  # it was made just now, and has not begun
 
     def _take_host(self) -> bool:
         """A target may name the host itself, and Host is not looked at then; from here on it is as any other.

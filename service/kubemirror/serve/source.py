@@ -86,7 +86,8 @@ class Source:
 
     namespace: "" for a store of all. floor: the reader came from a replica ahead of us: drop what it has seen.
     holds: what the reader names, by (namespace, name), with the uid or ""; only while a snapshot is being told.
-    told: the cursor of what was told last. resumed: the reader came with a cursor.
+    told: the cursor of what was told last. resumed: the reader came with a cursor. missed: where the journal ended
+    then. shown: it was told what there was.
     """
 
     name: str
@@ -102,6 +103,8 @@ class Source:
     holds: Holds = field(default_factory=dict)
     told: int = 0
     resumed: bool = False
+    missed: int = 0
+    shown: bool = False
     gap: Gap | None = None  # what is told now is its outcome
 
     @property
@@ -129,6 +132,16 @@ class Source:
     @property
     def behind(self) -> bool:
         return self.place.pending
+
+    @property
+    def ahead(self) -> bool:
+        """Whether the reader came from a replica that was further than this one is still."""
+        return self.floor > self.reader.resource_version
+
+    @property
+    def misses(self) -> bool:
+        """Whether a reader that came with a cursor has not been told yet all that had happened by then."""
+        return self.ahead or (self.behind and self.place.next < self.missed)
 
     @property
     def gap_told(self) -> bool:

@@ -37,6 +37,8 @@ from kubemirror.state.objects import Object
 
 # A replica is behind for moments; one that stays so longer is asked why. As long as a read waits.
 DOUBT_SECONDS = 3.0
+# A snapshot's wait for a replica that is behind is patient for this part of its time; in the rest it is asked why.
+PATIENT = 2 / 3
 # Timers may fire a moment early: what is due within this is due now, or the loop would spin until it is.
 CLOCK_SLACK_SECONDS = 0.001
 # Looked at before others get their turn: about 2 ms of selecting.
@@ -113,6 +115,7 @@ class Subscription:
         self._initial_of: Source | None = None  # whose objects are being told
         self._cursor: dict[str, int] = {}
         self._beat_at = 0.0
+        self._ends_initial = False  # what was missed is being told: its end is to be said
         self._gained: list[Reading] = []  # more may be read from now on, once what is behind has been told
         self._doubt_at = inf  # when to ask whether what the reader is ahead of is the same history at all
         self._failure: tuple[KubemirrorError, Source] | None = None
@@ -180,20 +183,22 @@ class Subscription:
         self._initial = self._initial_frames(resets)
 
     async def _fresh(self, source: Source, least: int) -> ForeignError | None:
-        """Wait until the store is as new as the reader. The error where it never will be."""
+        """Wait until the store is as new as the reader. The error where it never will be; both within one deadline."""
+        seconds = self._context.settings.freshness_seconds
+        ends = self._loop.time() + seconds
         try:
-            await fresh(source.reader, least, seconds=self._context.settings.freshness_seconds)
-        except TooLargeResourceVersionError as behind:
+            await fresh(source.reader, least, seconds=seconds * PATIENT)
+        except TooLargeResourceVersionError:
             try:
-                await self._ours(source, least)
+                await self._ours(source, least, seconds=ends - self._loop.time())
             except ForeignError as error:
                 return error
-            raise behind from None
+            await fresh(source.reader, least, seconds=ends - self._loop.time())
         return None
 
-    async def _ours(self, source: Source, resource_version: int) -> bool:
+    async def _ours(self, source: Source, resource_version: int, *, seconds: float) -> bool:
         resource = source.reading.entry.resource
-        return await ours(self._context, resource, source.namespace, source.reader, resource_version)
+        return await ours(self._context, resource, source.namespace, source.reader, resource_version, seconds=seconds)
 
     def _place(self, source: Source, start: Mark | None, foreign: ForeignError | None, resets: list[Frame]) -> None:
         """foreign: that the reader has come from another history."""
@@ -221,6 +226,7 @@ class Subscription:
         source.floor = start.reached if start.reached > reader.resource_version else 0
         source.told = start.reached
         source.resumed = True
+        source.missed = reader.journal.end
 
     def _follow(self, source: Source, *, shown: bool, holds: Holds | None = None) -> None:
         """From now on. shown: with what is there now first. holds: what the reader has of it."""
@@ -230,6 +236,8 @@ class Subscription:
         source.told = source.position.resource_version if source.gap is None else source.gap.low
         source.floor = 0
         source.resumed = False
+        source.shown = shown
+        source.missed = 0
         if shown:
             source.objects = source.reading.objects_of(source.reader)
             source.holds = holds or {}
@@ -315,7 +323,7 @@ class Subscription:
             if source.floor <= source.reader.resource_version:
                 continue
             try:
-                known = await self._ours(source, source.floor)
+                known = await self._ours(source, source.floor, seconds=self._context.settings.freshness_seconds)
             except ForeignError as error:
                 source.floor = 0  # of this history it has seen nothing
                 self._failure = self._failure or (error, source)
@@ -358,7 +366,12 @@ class Subscription:
                 # From here a reader can be resumed; from within the gap it could not.
                 source.gap = None
                 self._cursor[source.name] = source.cursor
-                frames.append(self._bookmark(source, self._written()))
+                frames.append(self._bookmark(source, self._written(), self._initial_end()))
+        end = self._initial_end()
+        if end is not None:
+            self._plan_beat()
+            self._mark_cursor()
+            frames.append(self._bookmark(self._sources[-1], self._written(), end))
         if self._gained and not any(each.behind for each in self._sources):
             self._admit()
             return frames
@@ -398,11 +411,20 @@ class Subscription:
             self._initial_of = source
             source.require_kept()
         self._mark_cursor()
+        self._ends_initial = not any(source.shown for source in sources)
         cursor = self._written()
         *others, final = sources
         for source in others:
             yield self._bookmark(source, "")
-        yield self._bookmark(final, cursor, annotations=_INITIAL_EVENTS_END)
+        end = self._initial_end() if self._ends_initial else _INITIAL_EVENTS_END
+        yield self._bookmark(final, cursor, annotations=end)
+
+    def _initial_end(self) -> dict[str, str] | None:
+        """What a bookmark says once what a reader has missed was told, to its end and at a mirror as new as itself."""
+        if not self._ends_initial or any(each.misses or each.gap is not None for each in self._sources):
+            return None
+        self._ends_initial = False
+        return _INITIAL_EVENTS_END
 
     def _shown_frames(self, source: Source) -> Iterator[Frame | None]:
         self._initial_of = source
@@ -576,6 +598,8 @@ class Subscription:
         event["state"] = state.phase.value
         if since is not None and state.phase is Phase.STALE:
             event["staleSince"] = since.isoformat(timespec="seconds").replace("+00:00", "Z")
+        if source.ahead:
+            event["behind"] = True
         if state.heard_seconds is not None:
             event["upstreamAgeSeconds"] = round(state.heard_seconds, 3)
         return Frame(("BOOKMARK",), orjson.dumps(event), cursor, heartbeat=heartbeat)

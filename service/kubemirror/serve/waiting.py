@@ -64,7 +64,9 @@ async def caught_up(context: Context, resource: Resource, namespace: str | None,
         raise TooLargeResourceVersionError(version, reader.resource_version)
 
 
-async def ours(context: Context, resource: Resource, namespace: str, reader: Reader, resource_version: int) -> bool:
+async def ours(
+    context: Context, resource: Resource, namespace: str, reader: Reader, resource_version: int, *, seconds: float
+) -> bool:
     """Whether a resourceVersion ahead of the store is of the history that it follows; False where that is not known.
 
     A replica may be behind its readers for long, and they wait. But a cluster that was restored, or is another one now,
@@ -73,7 +75,7 @@ async def ours(context: Context, resource: Resource, namespace: str, reader: Rea
     namespace: the store's, "" for one of all.
     """
     try:
-        async with asyncio.timeout(context.settings.freshness_seconds):
+        async with asyncio.timeout(seconds):
             horizon = await context.upstream.horizon(resource, namespace)
     except (UpstreamUnavailableError, TimeoutError):
         return False
