@@ -66,6 +66,14 @@ class ExpiredError(StreamEndedError):
         self.oldest = oldest
 
 
+class UnwatchedError(ExpiredError):
+    """The resourceVersion lies inside a stretch that was never watched here, between two lists."""
+
+    def __init__(self, requested: int, oldest: int) -> None:
+        super().__init__(requested, oldest)
+        self.args = (f"too old resource version: {requested}: what followed it was not watched here",)
+
+
 class ForeignError(ExpiredError):
     """The resourceVersion is ahead of upstream itself: it is of a history that has ended, or of another cluster."""
 

@@ -18,6 +18,9 @@ from typing import NamedTuple
 from kubemirror.serve.status import bad_request
 from kubemirror.state.catalog import ALL_NAMESPACES
 
+# Of the largest resourceVersion there can be, which is 64 bits wide.
+_DIGITS = 20
+
 
 class Mark(NamedTuple):
     """Where a reader stands in one store: it knows all up to ``reached``, and some of what was until ``within``."""
@@ -84,6 +87,8 @@ def _mark(text: str) -> Mark:
 
 def _number(text: str) -> int:
     text = text.strip()
-    if not (text.isascii() and text.isdigit()) or len(text) > 20:
+    if not (text.isascii() and text.isdigit()):
         raise bad_request(f'invalid resourceVersion "{text}": it must be a decimal number')
+    if len(text) > _DIGITS:
+        raise bad_request(f'invalid resourceVersion "{text}": it is larger than any can be')
     return int(text)

@@ -43,6 +43,10 @@ def problem_of(error: KubemirrorError) -> StatusError:
             return from_error(error)
 
 
+def repeated_parameter(name: str) -> StatusError:
+    return bad_request(f'parameter "{name}" is given more than once, and counts once: give it once')
+
+
 class UnknownResourceError(StatusError):
     """The 404 for a resource that is not mirrored. suggestion: the nearest that is, or ""."""
 

@@ -74,7 +74,9 @@ def said_of(errors: Iterable[Mapping[str, Any]] | Sequence[Any]) -> str:
             known = _is_word.findall(error["ctx"]["expected"])
             hint = nearest(str(error["input"]), known)
             return f'parameter "{where[0]}": there is no "{error["input"]}", but {", ".join(known)}{hint}'
-        return f'parameter "{where[0] if where else "?"}": {error["msg"]}'
+        if not where:  # of the parameters together, in our own words
+            return str(error.get("ctx", {}).get("error", error["msg"]))
+        return f'parameter "{where[0]}": {error["msg"]}'
     return "the request cannot be understood"
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Annotated, Any, get_origin
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, BeforeValidator
 
-from kubemirror.serve.problems import unknown_parameter
+from kubemirror.serve.problems import repeated_parameter, unknown_parameter
 
 # A form sends every field: an empty one asks for nothing.
 OneNamespace = Annotated[str | None, BeforeValidator(lambda given: given or None)]
@@ -21,17 +21,33 @@ def parameters(model: type[BaseModel] | None) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()] if model is not None else []
 
 
+def repeatable(model: type[BaseModel] | None) -> frozenset[str]:
+    """The parameters of which every one that is given counts."""
+    fields = model.model_fields.items() if model is not None else ()
+    return frozenset(field.alias or name for name, field in fields if get_origin(field.annotation) is list)
+
+
+def require_once(given: Mapping[str, Collection[str]], repeated: Collection[str]) -> None:
+    """Raises StatusError where a parameter says two things of which one would have to be ignored."""
+    for name, values in given.items():
+        if name not in repeated and len(set(values) - {""}) > 1:
+            raise repeated_parameter(name)
+
+
 def only(model: type[BaseModel] | None) -> Callable[[Request], Awaitable[None]]:
     """A dependency that refuses what ``model`` does not know, and names the nearest that it does.
 
     Asynchronous though it awaits nothing: FastAPI runs the others in threads, which costs more than all the rest.
     """
-    known = frozenset(parameters(model))
+    known, repeated = frozenset(parameters(model)), repeatable(model)
 
     async def check(request: Request) -> None:
-        for name in request.query_params:
+        given = request.query_params
+        for name in given:
             if name not in known:
                 raise unknown_parameter(name, known)
+        if len(given) < len(given.multi_items()):
+            require_once({name: given.getlist(name) for name in given}, repeated)
 
     return check
 

@@ -20,6 +20,7 @@ from kubemirror.serve.aligned import Aligned
 from kubemirror.serve.finishing import OMITTED
 from kubemirror.serve.frame import Frame
 from kubemirror.serve.life import Life
+from kubemirror.serve.negotiation import parse_accept
 from kubemirror.serve.problems import problem_of
 from kubemirror.serve.routes import get
 from kubemirror.serve.seats import Seat
@@ -40,6 +41,8 @@ _MEDIA_TYPES = {
     Framing.NDJSON: "application/x-ndjson",
     Framing.TABLE: "text/plain; charset=utf-8",
 }
+# What lines of JSON may be asked for as.
+_LINES = ("application/x-ndjson", "application/json", "application/*", "*/*")
 
 
 class StreamResponse(Response):
@@ -153,7 +156,7 @@ def routes(serving: Serving) -> APIRouter:
         """
         framing = query.output
         if framing is None:
-            framing = Framing.SSE if "text/event-stream" in asked.accept else Framing.NDJSON
+            framing = _accepted(asked.accept)
         last_event_id = asked.headers.get("last-event-id", "") if framing is Framing.SSE else ""
         if last_event_id:  # a browser that comes back: its URL says what it wanted at first
             query = query.model_copy(update={"resource_version": last_event_id, "snapshot": None})
@@ -173,9 +176,25 @@ def routes(serving: Serving) -> APIRouter:
     return router
 
 
+def _accepted(header: str) -> Framing:
+    """The framing that an Accept header prefers; NDJSON where it does not say. Raises StatusError (406)."""
+    if not header.strip():
+        return Framing.NDJSON
+    for clause in parse_accept(header):
+        media = f"{clause.type}/{clause.subtype}".lower()
+        if clause.quality <= 0:
+            continue
+        if media in _LINES:
+            return Framing.NDJSON
+        if media in ("text/event-stream", "text/*"):
+            return Framing.SSE
+    told = ", ".join((*_LINES, _MEDIA_TYPES[Framing.SSE]))
+    raise StatusError(406, "NotAcceptable", f"a stream is one of {told}: accept one, or name it as output=ndjson")
+
+
 def _expired(problem: StatusError, framing: Framing) -> Response:
     """A cursor that cannot be resumed is told inside a stream: browsers show an EventSource no status."""
     data = b'{"type":"ERROR","object":%s,"id":"0"}' % problem.body
-    frame = Frame(("ERROR",), data, expired=True)
+    frame = Frame(("ERROR",), data, expired=True, retry_seconds=random.randint(1, 5))  # noqa: S311
     body = Aligned().body([frame]) if framing is Framing.TABLE else framed(frame, framing)
     return Response(body, headers=_HEADERS, media_type=_MEDIA_TYPES[framing])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Any, Self, get_origin
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
@@ -17,7 +17,7 @@ from kubemirror.serve.namespaces import read_namespaces, separate
 from kubemirror.serve.problems import unknown_parameter
 from kubemirror.serve.reading import Reading
 from kubemirror.serve.rendering import said_of
-from kubemirror.serve.routes import parameters
+from kubemirror.serve.routes import parameters, repeatable
 from kubemirror.serve.serving import Serving
 from kubemirror.serve.sought import Sought, find, wording
 from kubemirror.serve.source import Holds, Source, sources_of
@@ -44,8 +44,11 @@ class OnExpired(StrEnum):
     SNAPSHOT = "snapshot"
 
 
-def _one_or_more(value: object) -> object:
-    return [value] if isinstance(value, str) else value
+def _written(value: object) -> object:
+    """A cursor of one resource looks like a number, and null like none: in a message it may be written so."""
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 class WatchQuery(ViewQuery):
@@ -53,12 +56,13 @@ class WatchQuery(ViewQuery):
 
     resource: Annotated[
         list[str],
-        BeforeValidator(_one_or_more),
-        Field(min_length=1, description="What to watch, by any name kubectl takes; repeatable."),
+        BeforeValidator(separate),
+        Field(min_length=1, description="What to watch, by any names kubectl takes: comma-separated or repeated."),
     ]
     name: Annotated[str, Field(description="Only the object of this name.")] = ""
     resource_version: Annotated[
         str,
+        BeforeValidator(_written),
         Field(
             alias="resourceVersion",
             description="Resume after this cursor: 123, or deployments.apps=123;pods=456. Empty: a snapshot.",
@@ -94,7 +98,11 @@ class WatchQuery(ViewQuery):
     ] = None
 
     @model_validator(mode="after")
-    def _table_of_rows(self) -> Self:
+    def _fits_together(self) -> Self:
+        if self.holds and self.snapshot is False:
+            raise ValueError("holds tells what of a snapshot has vanished: leave snapshot=false away")
+        if (self.columns or self.sort) and self.as_ is not As.ROW and self.output is not Framing.TABLE:
+            raise ValueError(f"columns and sort are of rows: as=row, not as={self.as_}")
         if self.output is Framing.TABLE:
             if self.as_ not in (As.OBJECT, As.ROW):
                 raise ValueError(f"output=table prints rows: leave as={self.as_} away")
@@ -104,10 +112,7 @@ class WatchQuery(ViewQuery):
         return self
 
 
-# Parameters that may be repeated.
-REPEATED = frozenset(
-    field.alias or name for name, field in WatchQuery.model_fields.items() if get_origin(field.annotation) is list
-)
+REPEATED = repeatable(WatchQuery)
 
 
 def query_of(given: Mapping[str, Any]) -> WatchQuery:

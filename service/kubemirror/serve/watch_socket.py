@@ -29,6 +29,7 @@ from kubemirror.serve.kubernetes.websocket import subprotocol
 from kubemirror.serve.life import Life
 from kubemirror.serve.problems import not_found, problem_of, try_later
 from kubemirror.serve.rendering import send_status
+from kubemirror.serve.routes import require_once
 from kubemirror.serve.serving import Serving
 from kubemirror.serve.sharing import Wire
 from kubemirror.serve.status import StatusError, bad_request
@@ -87,6 +88,7 @@ def first_query(asked: Asked) -> WatchQuery | None:
     given: dict[str, list[str]] = parse_qs(asked.query, keep_blank_values=True)
     if not given:
         return None
+    require_once(given, REPEATED)
     return query_of({name: each if name in REPEATED else each[-1] for name, each in given.items()})
 
 

@@ -22,7 +22,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
-from kubemirror.errors import ExpiredError, StreamEndedError
+from kubemirror.errors import ExpiredError, StreamEndedError, UnwatchedError
 from kubemirror.state.objects import Object, with_resource_version
 
 # A record's own cost beside the bytes it alone keeps alive: the Change, two Objects' headers, deque slot.
@@ -275,15 +275,17 @@ class Journal:
         """
         if self.ended is not None:
             raise self.ended
-        if resource_version < self.oldest or self.inside_gap(resource_version):
+        if resource_version < self.oldest:
             raise ExpiredError(resource_version, self.oldest)
+        if self.inside_gap(resource_version):
+            raise UnwatchedError(resource_version, self.oldest)
         for gap in self.gaps:
             if gap.low == resource_version:
                 if gap.start >= self.start:
                     return gap.start
                 # Who comes with the newest RV there is has perhaps just listed, and must be able to follow.
                 if not gap.low == gap.high == self.resource_version:
-                    raise ExpiredError(resource_version, self.oldest)
+                    raise UnwatchedError(resource_version, self.oldest)
         return self.start + bisect_right(self._records, resource_version, key=_cursor)
 
     def subscribe(self, resource_version: int, wake: Callable[[], None], interest: Interest = EVERYTHING) -> Position:
