@@ -285,8 +285,9 @@ async def test_an_expired_event_source_forgets_its_id(live: Live, store: Store) 
     async with live.ndjson("resource=deploy", accept="text/event-stream", **{"last-event-id": "100"}) as stream:
         lines = await stream.rest()
 
-    assert lines[0] == "id:"
-    assert orjson.loads(lines[1].removeprefix("data: "))["object"]["code"] == 410
+    assert lines[0].startswith("retry: ")
+    assert lines[1] == "id:"
+    assert orjson.loads(lines[2].removeprefix("data: "))["object"]["code"] == 410
 
 
 async def test_a_websocket_tells_the_same_frames(live: Live, store: Store) -> None:

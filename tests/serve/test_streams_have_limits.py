@@ -235,10 +235,11 @@ async def test_a_reader_that_takes_nothing_is_cut_off_and_delays_nobody(*, upgra
         writer = await _stalled(live, "/watch?resource=deploy", upgrade=upgrade)
         async with live.ndjson("resource=deploy") as stream:
             await stream.frames(2)
+            reading = asyncio.create_task(stream.frames(1000))  # else it takes nothing meanwhile either
             for number in range(1000):
                 store.apply(200 + number, "web", "blue", annotations={"filler": "x" * 20_000})
                 await asyncio.sleep(0)
-            frames = await stream.frames(1000)
+            frames = await reading
         ends = live.app.serving.traffic.stream_ends
         for _ in range(300):
             if ends["slow"]:

@@ -48,7 +48,7 @@ async def test_what_does_not_fit_together_is_400_and_says_why(
     answer = await asked(live, f"/watch?resource=deploy&{query}")
 
     assert answer.status_code == 400
-    message = answer.json()["message"]
+    message = answer.text.replace("\\", "")
     assert said in message
     assert '"?"' not in message
     assert "Value error" not in message
@@ -87,7 +87,7 @@ async def test_the_framing_is_what_is_accepted_most(store: Store, live: Live, ac
     # A cursor of a history that has ended is told in a stream that ends at once.
     answer = await asked(live, "/watch?resource=deploy&resourceVersion=1", Accept=accept)
 
-    assert (answer.status_code, answer.headers["content-type"]) == (200, media_type)
+    assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (200, media_type)
 
 
 @pytest.mark.parametrize("accept", ["image/png", "text/event-stream;q=0"])

@@ -37,14 +37,21 @@ function live() {
   if (subject.classList.contains("stale")) show("stale", "stale");
   else if (subject.hasAttribute("data-partly")) show("stale", "partly stale");
   else show("live", "live");
-  subject.classList.remove("lost");
+  mark("lost", false);
 }
 
 function lost() {
   if (connection.dataset.state !== "lost") {
     show("lost", `connection lost at ${new Date().toLocaleTimeString()}, resuming`);
   }
-  subject.classList.add("lost");
+  mark("lost", true);
+}
+
+// All of a page is grey while any of it may be out of date: said of <main>, since to look for it with :has() whenever
+// a row changes takes longer than to draw the row.
+function mark(name, on) {
+  subject.classList.toggle(name, on);
+  subject.closest("main").classList.toggle("dated", subject.matches(".stale, .lost"));
 }
 
 function show(state, text) {
@@ -96,7 +103,7 @@ function refused(page) {
   if (!banner || !said) return;
   banner.hidden = false;
   banner.textContent = `${said.trim().replace(/([^.?!])$/, "$1.")} What you see is the last that was known.`;
-  subject.classList.add("stale");
+  mark("stale", true);
 }
 
 function startAgain(page, before) {
@@ -107,7 +114,7 @@ function startAgain(page, before) {
 
 function replace(page, marks) {
   const fresh = page.querySelector("[data-watch], [data-live]");
-  subject.classList.toggle("stale", fresh?.classList.contains("stale") ?? false);
+  mark("stale", fresh?.classList.contains("stale") ?? false);
   subject.toggleAttribute("data-partly", fresh?.hasAttribute("data-partly") ?? false);
   const touched = (element) => {
     const row = element.closest("tr");
@@ -166,7 +173,7 @@ function follow() {
       connected = state === "live" || state === "stale";
       if (state === "refused") {
         opened = true;
-        subject.classList.add("lost");
+        mark("lost", true);
         return show("lost", `not live: ${reason}`);
       }
       if (state === "lost") {
@@ -177,7 +184,7 @@ function follow() {
       // What happened before this connection is perhaps not told by it.
       resumed = resumed || opened || !cursor;
       if (subject.classList.contains("stale") !== (state === "stale")) {
-        if (!subject.dataset.live) subject.classList.toggle("stale", state === "stale");
+        if (!subject.dataset.live) mark("stale", state === "stale");
         wanted = true;
       }
       live();
