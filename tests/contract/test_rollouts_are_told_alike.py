@@ -318,8 +318,10 @@ async def test_a_rollout_that_finds_no_node_times_out_and_is_repaired(
     assert web.progressed() == [("True", CREATED), ("False", "ProgressDeadlineExceeded")]
     assert web.changes(availability) == [TOO_FEW]
     assert await web.plain(condition(held, "Progressing")["message"]) == ['ReplicaSet "rs1" has timed out progressing.']
-    pods = (await server.done("GET", f"/api/v1/namespaces/{namespace}/pods"))["items"]
-    assert [(pod["status"]["phase"], _scheduled(pod)) for pod in pods] == [("Pending", "Unschedulable")] * 2
+    async with asyncio.timeout(PATIENCE_SECONDS):  # the scheduler may say so after the deadline is over
+        while "" in (told := await _scheduled(server, namespace)):
+            await asyncio.sleep(0.05)
+    assert told == ["Pending, Unschedulable"] * 2
 
     await web.patch({"spec": {"template": {"spec": {"nodeSelector": None}}}})
     await web.rolled_out()
@@ -327,10 +329,14 @@ async def test_a_rollout_that_finds_no_node_times_out_and_is_repaired(
     assert web.changes(availability) == [ALL_AVAILABLE]
 
 
-def _scheduled(pod: dict[str, Any]) -> str:
-    found = next(each for each in pod["status"]["conditions"] if each["type"] == "PodScheduled")
-    reason: str = found["reason"]
-    return reason
+async def _scheduled(server: Server, namespace: str) -> list[str]:
+    """Phase of each pod, and why it is not scheduled; "" while nothing is said."""
+    pods = (await server.done("GET", f"/api/v1/namespaces/{namespace}/pods"))["items"]
+    reasons = [{each["type"]: each.get("reason") for each in pod["status"].get("conditions", ())} for pod in pods]
+    return [
+        f"{pod['status']['phase']}, {reason['PodScheduled']}" if "PodScheduled" in reason else ""
+        for pod, reason in zip(pods, reasons, strict=True)
+    ]
 
 
 async def test_recreating_takes_all_old_pods_before_a_new_one_comes(

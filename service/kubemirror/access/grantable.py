@@ -67,7 +67,7 @@ def _check_resource(name: str) -> None:
 def _nearest(plural: str, group: str) -> str:
     if group and is_resource(f"{plural}.{group}"):
         return f"{plural}.{group}"
-    known = {each.partition(".")[0]: each for each in _COMMON} | {each: each for each in _CORE}
-    near = [each for each in known if plural and each.startswith(plural.lower())]
+    known = {each.partition(".")[0]: each for each in _COMMON} | {each: each for each in sorted(_CORE)}
+    near = sorted((each for each in known if plural and each.startswith(plural.lower())), key=len)
     near = near or get_close_matches(plural.lower(), known, n=1)
     return known[near[0]] if near else "deployments.apps (kubectl api-resources -o name lists them)"
