@@ -28,14 +28,14 @@ style.replaceSync(`
   :host(:is([theme=light], [theme=dark])) { background: var(--kube-mirror-ground, light-dark(#fbfcfd, #0f141a)); padding: .6em .8em; border-radius: 6px; } :host([hidden]) { display: none; }
   .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
   caption { text-align: left; padding: 0 0 .4em; font-weight: 600; } caption span, p { font-weight: 400; color: var(--quiet); font-size: .9em; }
-  th, td { text-align: left; padding: .3em .8em .3em 0; border-top: 1px solid var(--line); white-space: nowrap; max-width: 30em; overflow: hidden; text-overflow: ellipsis; font-variant-numeric: tabular-nums; }
+  th, td { text-align: left; vertical-align: top; padding: .3em .8em .3em 0; border-top: 1px solid var(--line); white-space: nowrap; max-width: 30em; overflow: hidden; text-overflow: ellipsis; font-variant-numeric: tabular-nums; }
   thead th { font-size: .85em; color: var(--quiet); border: 0; } tbody th { font-weight: 550; } a { color: var(--accent); text-underline-offset: 2px; }
   :focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; }
   [data-tone=busy] { color: light-dark(#0b5394, #8cc4ff); font-weight: 600; } .none td { color: var(--quiet); }
   [data-tone=warn] { color: light-dark(#7a4d00, #ffcf7d); font-weight: 600; } [data-tone=bad] { color: light-dark(#a11722, #ff9ca2); font-weight: 600; }
   .tag { border: 1px solid var(--line); border-radius: 4px; padding: 0 .35em; font-size: .92em; }
   td[data-bar] { --bar: light-dark(#b26a00, #ffcf7d); padding-bottom: calc(.3em + 6px); background: linear-gradient(var(--bar) 0 0) no-repeat, linear-gradient(var(--line) 0 0) no-repeat;
-    background-origin: content-box; background-position: 0 calc(100% + 6px); background-size: calc(var(--part) * 56px) 4px, 56px 4px; }
+    background-origin: content-box; background-position: 0 calc(1.5em + 2px); background-size: calc(var(--part) * 56px) 4px, 56px 4px; }
   ${BARS} [data-bar="20"][data-bar] { --bar: light-dark(#136c3a, #7fdca4); }
   .dot { display: inline-block; width: 10px; height: 10px; background: currentColor; color: var(--quiet); }
   .dot-good { color: light-dark(#136c3a, #7fdca4); border-radius: 50%; border: 1px solid transparent; background-clip: padding-box; box-sizing: border-box; }
