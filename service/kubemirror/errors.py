@@ -7,7 +7,8 @@
     │   ├── NotSyncedError     the store has never been complete
     │   ├── ForbiddenError     upstream refuses this resource to us: nothing of it is served
     │   ├── StreamEndedError   a position in the journal that cannot be read any further
-    │   │   ├── ExpiredError   its resourceVersion is older than what is kept, or inside a gap (410)
+    │   │   ├── ExpiredError   its resourceVersion is older than what is kept (410)
+    │   │   │   ├── UnwatchedError   it is inside a gap that was never watched (410)
     │   │   │   └── ForeignError   it is ahead of all that upstream has: of another history (410)
     │   │   ├── DeniedError    the store turned FORBIDDEN under an open stream (403)
     │   │   └── GoneError      the resource itself is no longer there (stream ends, 404 afterwards)

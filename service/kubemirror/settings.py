@@ -16,13 +16,11 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 1024 * 1024
-# As a browser writes it: no path, no capital letters.
-_is_origin = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?").fullmatch
-
-# Of any scheme: an application's own pages have origins too.
-_is_any_origin = re.compile(
+# As a browser writes it: no path, no capital letters. Of any scheme: an application's own pages have origins too.
+_is_origin = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>\d{1,5}))?"
 ).fullmatch
+# Those of the web, and the port that each has anyway.
 _PORTS = {"http": "80", "https": "443"}
 
 
@@ -34,7 +32,8 @@ def _parted(value: object) -> object:
 def _ancestors(given: tuple[str, ...]) -> tuple[str, ...]:
     """A wrong one would be a policy that browsers ignore."""
     for each in given:
-        if each not in ("self", "none") and _is_origin(each) is None:
+        found = _is_origin(each)
+        if each not in ("self", "none") and (found is None or found["scheme"] not in _PORTS):
             raise ValueError(f'"{each}" is neither self, none nor an origin like https://portal.example.com')
     return given
 
@@ -42,7 +41,7 @@ def _ancestors(given: tuple[str, ...]) -> tuple[str, ...]:
 def _origins(given: tuple[str, ...]) -> tuple[str, ...]:
     """A wrong one would let nobody in, and be looked for in the browser."""
     for each in given:
-        found = _is_any_origin(each)
+        found = _is_origin(each)
         if found is None or (found["port"] and found["port"] == _PORTS.get(found["scheme"])):
             raise ValueError(
                 f'"{each}" is no origin as browsers write it: scheme://host[:port] like https://portal.example.com,'

@@ -52,18 +52,7 @@ def audit(lines: list[Any], clock: Clock) -> Audit:
 
 
 async def test_what_only_decides_whether_a_link_is_shown_is_no_denial(audit: Audit, lines: list[Any]) -> None:
-    class Nothing:
-        async def authorize(
-            self,
-            caller: Caller,
-            attributes: ResourceAttributes | PathAttributes,
-            *,
-            partial: object = None,
-            held: object = None,
-        ) -> Decision:
-            return Deny("the test says so")
-
-    audited = Audited(Nothing(), audit)
+    audited = Audited(Wary(), audit)
     for wanted in (True, False):
         await audited.authorize(JANE, PathAttributes("get", "/-/status", wanted=wanted))
 

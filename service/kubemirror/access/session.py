@@ -73,13 +73,8 @@ class Sessions:
             raise ValueError(f"the token is too long for a cookie ({len(token)} bytes): browsers keep some 2,900 of it")
         return value, int(seconds)
 
-    def token_of(self, presented: Presented) -> str:
-        """The token of this browser's session, "" without one: what was changed, or is over, is none."""
-        session = self.of(presented)
-        return session.token if session is not None else ""
-
     def of(self, presented: Presented) -> Session | None:
-        """This browser's session, if it holds."""
+        """This browser's session; None without one: what was changed, or is over, is none."""
         value = _cookie(presented)
         if not value:
             return None

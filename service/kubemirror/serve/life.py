@@ -23,7 +23,7 @@ class Life:
         seconds = context.settings.stream_seconds * (1 - JITTER * random.random())  # noqa: S311 - spreads load
         self._ends = self._loop.time() + seconds
         self._shortened = False
-        # When its reader should come back after the process has left: not all at once.
+        # When its reader should come back after the process has left, or had to turn it away: not all at once.
         self.retry_seconds = random.randint(1, 5)  # noqa: S311
 
     @property

@@ -124,7 +124,7 @@ def routes(serving: Serving) -> APIRouter:
             asked.caller,
             entry,
             verb="get",
-            namespace=namespace if resource.namespaced or namespace else None,
+            namespace=namespace or None,
             name=name,
             worded=sought.worded,
         )

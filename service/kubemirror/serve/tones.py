@@ -14,7 +14,6 @@ _is_ratio = re.compile(r"(\d+)/(\d+)").fullmatch
 # As the kubelet and controllers spell them: CrashLoopBackOff, ErrImagePull, Init:Error, OOMKilled, ...
 _says_bad = re.compile(r"BackOff|Err|Fail|Invalid|Evicted|OOMKilled|Lost|Degraded|Stalled|NotReady").search
 _says_soon = re.compile(r"Pending|Creating|Progressing|Init:|Initializing|Terminating|Reconciling").search
-_says_unknown = re.compile(r"Unknown").search
 # A Pod that ended well is not ready either.
 _says_ended = re.compile(r"Completed|Succeeded").fullmatch
 
@@ -50,7 +49,7 @@ def _tone(column: Titled, value: Any, *, ended: bool) -> str:
                 return "" if ready >= wanted else WARN if ready else BAD
             return {"false": BAD, "unknown": WARN}.get(text.casefold(), "")
         case "status" | "phase" | "state" | "reason":
-            return BAD if _says_bad(text) else WARN if _says_unknown(text) else BUSY if _says_soon(text) else ""
+            return BAD if _says_bad(text) else WARN if "Unknown" in text else BUSY if _says_soon(text) else ""
         case "type":
             return WARN if text == "Warning" else ""
         case _:

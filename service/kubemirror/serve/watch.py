@@ -160,16 +160,17 @@ def routes(serving: Serving) -> APIRouter:
         last_event_id = asked.headers.get("last-event-id", "") if framing is Framing.SSE else ""
         if last_event_id:  # a browser that comes back: its URL says what it wanted at first
             query = query.model_copy(update={"resource_version": last_event_id, "snapshot": None})
+        life = Life(serving.context)
         seat = serving.seats.take(asked.client, ROUTE, framing, asked.caller)
         try:
             await serving.turns.take()
-            subscription = await subscribe(serving, asked, query, Life(serving.context))
+            subscription = await subscribe(serving, asked, query, life)
         except BaseException as error:
             seat.leave()
             problem = problem_of(error) if isinstance(error, KubemirrorError) else None
             if problem is None or problem.code != 410:
                 raise
-            return _expired(problem, framing)
+            return _expired(problem, framing, life)
         return StreamResponse(serving, subscription, framing, seat)
 
     get(router, ROUTE, watch, query=WatchQuery, response_class=Response)
@@ -192,9 +193,9 @@ def _accepted(header: str) -> Framing:
     raise StatusError(406, "NotAcceptable", f"a stream is one of {told}: accept one, or name it as output=ndjson")
 
 
-def _expired(problem: StatusError, framing: Framing) -> Response:
+def _expired(problem: StatusError, framing: Framing, life: Life) -> Response:
     """A cursor that cannot be resumed is told inside a stream: browsers show an EventSource no status."""
     data = b'{"type":"ERROR","object":%s,"id":"0"}' % problem.body
-    frame = Frame(("ERROR",), data, expired=True, retry_seconds=random.randint(1, 5))  # noqa: S311
+    frame = Frame(("ERROR",), data, expired=True, retry_seconds=life.retry_seconds)
     body = Aligned().body([frame]) if framing is Framing.TABLE else framed(frame, framing)
     return Response(body, headers=_HEADERS, media_type=_MEDIA_TYPES[framing])
