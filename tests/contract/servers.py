@@ -65,8 +65,10 @@ class Server(ABC):
         )
 
     async def done(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
-        """The decoded body of an answer that must be a success."""
-        answer = await self(method, path, body, **more)
+        """The decoded body of an answer that must be a success: what is turned away for a while is put again."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (answer := await self(method, path, body, **more)).status_code == 429:
+                await _turned_away(answer)
         assert answer.is_success, answer.text
         return answer.json()
 
@@ -89,9 +91,16 @@ class Server(ABC):
         """The events of a watch, from its answer's headers on."""
         params = {"watch": "1", **query}
         headers = _headers(ADMIN_TOKEN, accept, "application/json")
-        async with self._client.stream("GET", path, params=params, headers=headers) as answer:
+        request = self._client.build_request("GET", path, params=params, headers=headers)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (answer := await self._client.send(request, stream=True)).status_code == 429:
+                await answer.aclose()
+                await _turned_away(answer)
+        try:
             assert answer.is_success, (await answer.aread()).decode()
             yield Events(answer)
+        finally:
+            await answer.aclose()
 
     async def namespace(self) -> str:
         """A new one."""
@@ -211,6 +220,15 @@ class Real(Server):
 
 
 _READ = ["get", "list", "watch"]
+
+
+async def _turned_away(answer: httpx.Response) -> None:
+    """Wait as long as a 429 says: it was not carried out, and client-go puts it again (its rest/with_retry.go).
+
+    A real server answers so at any time, also right after it answered the same request: a custom resource's watch
+    cache that starts anew says "storage is (re)initializing" (apiserver's storage/cacher).
+    """
+    await asyncio.sleep(float(answer.headers["retry-after"]))
 
 
 def _headers(token: str, accept: str, content_type: str) -> Mapping[str, str]:
