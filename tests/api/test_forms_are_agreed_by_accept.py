@@ -8,7 +8,7 @@ import json
 import pytest
 import yaml
 
-from tests.api.cluster import DEFINITIONS, Cluster, Store
+from tests.api.cluster import DEFINITIONS, DEPLOYMENTS, Cluster, Store
 
 SHOP = "/apis/apps/v1/namespaces/shop/deployments"
 WIDGETS = "/apis/example.com/v1/namespaces/shop/widgets"
@@ -113,6 +113,24 @@ async def test_bodies_beyond_128_kib_are_compressed_when_asked(cluster: Cluster,
     assert answer.json()["metadata"]["name"] == "big"
     assert "content-encoding" not in (await cluster.get(f"{SHOP}/web", **asked)).headers
     assert "content-encoding" not in (await cluster.get(f"{SHOP}/big")).headers
+
+
+@pytest.mark.parametrize("accept", ["application/json", TABLE, METADATA_LIST])
+@pytest.mark.parametrize("query", ["", "?limit=500", "?limit=140", "?labelSelector=app", "?includeObject=Object"])
+@pytest.mark.parametrize("count", [85, 90, 150, 300, 1300])
+async def test_a_list_is_the_same_compressed_or_not(cluster: Cluster, accept: str, query: str, count: int) -> None:
+    """From what is far below 128 KiB to what is far above: how long an answer becomes is not known beforehand."""
+    store = cluster.add(DEPLOYMENTS)
+    store.sync(9999, *(store.object(f"d{number:04}", 101 + number, labels={"app": "d"}) for number in range(count)))
+    path = "/apis/apps/v1/deployments" + query
+    plain = await cluster.get(path, accept=accept, headers={"accept-encoding": "identity"})
+    asked = await cluster.get(path, accept=accept, headers={"accept-encoding": "gzip"})
+
+    body = plain.json()
+    limit = int(query.removeprefix("?limit=")) if "limit" in query else count
+    assert len(body.get("items") or body["rows"]) == min(count, limit)
+    assert asked.content == plain.content
+    assert ("content-encoding" in asked.headers) is (len(plain.content) > 128 * 1024)
 
 
 async def test_a_long_list_is_sent_in_chunks_as_it_is_made(cluster: Cluster, deployments: Store) -> None:

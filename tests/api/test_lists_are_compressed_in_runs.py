@@ -31,7 +31,7 @@ def item(obj: Object) -> bytes:
 
 
 def zipped(runs: Runs, objects: Sequence[Object]) -> bytes:
-    listing = Listing(b"[", map(item, objects), b"]", 0, runs=lambda: runs.of("all", objects, item))
+    listing = Listing(b"[", lambda: map(item, objects), b"]", 0, runs=lambda: runs.of("all", objects, item))
     return b"".join(listing.compressed(Gzip(), b"\n"))
 
 
@@ -49,7 +49,7 @@ def test_runs_joined_are_one_stream_of_all_their_bytes(parts: list[bytes]) -> No
 
 def test_a_list_without_kept_runs_is_the_same() -> None:
     objects = [held(f"web-{at}", at + 1) for at in range(300)]
-    listing = Listing(b"[", map(item, objects), b"]", 0)
+    listing = Listing(b"[", lambda: map(item, objects), b"]", 0)
 
     assert unzipped(b"".join(listing.compressed(Gzip(), b"\n"))) == plain(objects)
 

@@ -70,6 +70,7 @@ B = "/namespaces/team-b"
 APPS = "/apis/apps/v1"
 WIDGETS = "/apis/example.dev/v1"
 HEAVY = f"{APPS}{B}/controllerrevisions"
+CROWD = f"/apis/coordination.k8s.io/v1{B}/leases"
 DEPLOYMENTS = f"{APPS}{A}/deployments"
 CONFIGMAPS = f"/api/v1{B}/configmaps"
 
@@ -749,6 +750,11 @@ HEADERS: dict[str, tuple[str, Mapping[str, str]]] = {
     "heavy, Table": (HEAVY, {"Accept": TABLE, "Accept-Encoding": "gzip"}),
     "heavy, metadata": (HEAVY, {"Accept": PARTIAL_LIST, "Accept-Encoding": "gzip"}),
     "heavy, yaml": (HEAVY, {"Accept": YAML, "Accept-Encoding": "gzip"}),
+    "crowd, gzip": (CROWD, {"Accept-Encoding": "gzip"}),
+    "crowd, Table": (f"{CROWD}?limit=500", {"Accept": TABLE, "Accept-Encoding": "gzip"}),
+    "crowd, Table without objects": (f"{CROWD}?includeObject=None", {"Accept": TABLE, "Accept-Encoding": "gzip"}),
+    "crowd, Table with objects": (f"{CROWD}?includeObject=Object", {"Accept": TABLE, "Accept-Encoding": "gzip"}),
+    "crowd, metadata": (CROWD, {"Accept": PARTIAL_LIST, "Accept-Encoding": "gzip"}),
     "gzip, custom": (f"{WIDGETS}/widgets", {"Accept-Encoding": "gzip"}),
     "gzip, large, HEAD-like range": (CONFIGMAPS, {"Range": "bytes=0-10"}),
     "If-None-Match": (DEPLOYMENTS, {"If-None-Match": "*"}),

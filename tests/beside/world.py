@@ -22,6 +22,8 @@ MANIFESTS = [
 MANY = 60
 # Together beyond the 2 MB from which the mirror makes a body piece by piece.
 HEAVY = 25
+# Their Tables and metadata stay below the 128 KiB, their sum as objects does not: whoever guesses guesses wrong.
+CROWD = 200
 _WORKLOADS = ("kube-controller-manager", "kube-scheduler", "kwok")
 
 
@@ -131,6 +133,8 @@ class World:
             self.create(configmap(f"many-{at:03}", namespace="team-b", labels={"at": str(at), "odd": str(at % 2)}))
         for at in range(HEAVY):
             self.create(revision(f"heavy-{at:02}", "0123456789<>&abc" * 6000))
+        for at in range(CROWD):
+            self.create(lease(f"crowd-{at:03}"))
         self.create(configmap("large", namespace="team-b", data={"text": "0123456789abcdef" * 9000}))
         self.create(configmap("not-large", namespace="team-b", data={"text": "0123456789abcdef" * 7000}))
         self._until(
@@ -175,6 +179,15 @@ def revision(name: str, text: str) -> dict[str, Any]:
         "metadata": {"name": name, "namespace": "team-b"},
         "revision": 1,
         "data": {"text": text},
+    }
+
+
+def lease(name: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": name, "namespace": "team-b", "annotations": {"text": "0123456789abcdef" * 20}},
+        "spec": {"holderIdentity": "crowd"},
     }
 
 

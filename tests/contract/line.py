@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -60,26 +61,41 @@ class Line:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open.add(writer)
-        try:
-            there, back = await asyncio.open_connection(self._host, self._to)
-        except OSError:
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._takes():
+            self._open.add(writer)
+            self._begin(self._lead(reader, writer))
+        else:  # accepted in the moment it went down
             writer.transport.abort()
-            return
-        finally:
-            self._open.discard(writer)
-        if writer.is_closing() or self._listening is None or not self._listening.is_serving():
-            # It was lost while the other half was being opened: nobody would close that.
-            writer.transport.abort()
-            back.transport.abort()
-            return
+
+    def _takes(self) -> bool:
+        return self._listening is not None and self._listening.is_serving()
+
+    async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Open the other half. What is lost, or cancelled, meanwhile takes both with it: nobody else would close it."""
+        with contextlib.ExitStack() as halves:
+            halves.callback(self._lose, writer)
+            try:
+                there, back = await asyncio.open_connection(self._host, self._to)
+            except OSError:
+                return
+            halves.callback(self._lose, back)
+            if writer.is_closing() or not self._takes():
+                return
+            halves.pop_all()
         self.taken.set()
-        for source, sink in ((reader, back), (there, writer)):
-            self._open.add(sink)
-            task = asyncio.create_task(self._pass(source, sink), name="line")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        self._open.add(back)
+        self._begin(self._pass(reader, back))
+        self._begin(self._pass(there, writer))
+
+    def _lose(self, half: asyncio.StreamWriter) -> None:
+        self._open.discard(half)
+        half.transport.abort()
+
+    def _begin(self, passing: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(passing, name="line")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -68,22 +69,26 @@ class Wire:
             writer.transport.abort()
             return
         self._writers.add(writer)
-        try:
-            first = await reader.readline()
-            async with self._came:
-                self.asked.append(first.decode().strip())
-                self._came.notify_all()
-            if not self.upgrades:
-                head = await reader.readuntil(b"\r\n\r\n")
-                first += b"\r\n".join(line for line in head.split(b"\r\n") if b"upgrade" not in line.lower())
-            upstream = await asyncio.open_connection("127.0.0.1", self.leads_to)
-        except (OSError, asyncio.IncompleteReadError):
-            writer.transport.abort()
-            return
-        finally:
-            self._writers.discard(writer)
+        with contextlib.ExitStack() as lost:  # or cancelled: nobody else would close it
+            lost.callback(self._lose, writer)
+            try:
+                first = await reader.readline()
+                async with self._came:
+                    self.asked.append(first.decode().strip())
+                    self._came.notify_all()
+                if not self.upgrades:
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    first += b"\r\n".join(line for line in head.split(b"\r\n") if b"upgrade" not in line.lower())
+                upstream = await asyncio.open_connection("127.0.0.1", self.leads_to)
+            except (OSError, asyncio.IncompleteReadError):
+                return
+            lost.pop_all()
         upstream[1].write(first)
         await asyncio.gather(self._pass(reader, upstream[1], None), self._pass(upstream[0], writer, self.budget))
+
+    def _lose(self, writer: asyncio.StreamWriter) -> None:
+        self._writers.discard(writer)
+        writer.transport.abort()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, budget: int | None) -> None:
         self._writers.add(writer)

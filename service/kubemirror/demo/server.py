@@ -81,14 +81,8 @@ class SocketListener:
             await asyncio.sleep(0)
 
     def abort(self, client: object = None) -> None:
-        if self._server is None:
-            return
-        for connection in list(self._server.server_state.connections):
-            transport = getattr(connection, "transport", None)
-            if transport is None:
-                continue
-            if client is None or transport.get_extra_info("peername") == tuple(client):  # type: ignore[arg-type]
-                transport.abort()
+        if self._server is not None:
+            _abort(self._server, client)
 
     async def refuse(self) -> None:
         server, task = self._server, self._task
@@ -97,13 +91,21 @@ class SocketListener:
             return
         for listening in server.servers:
             listening.close()
-        for connection in list(server.server_state.connections):
-            transport = getattr(connection, "transport", None)
-            if transport is not None:
-                transport.abort()
+        _abort(server)
         server.should_exit = True
         server.force_exit = True
         await task
+        _abort(server)  # what was accepted before the listener closed, and told of after it
+
+
+def _abort(server: uvicorn.Server, client: object = None) -> None:
+    """Lose the connections there are; client: only the one from this address."""
+    for connection in list(server.server_state.connections):
+        transport = getattr(connection, "transport", None)
+        if transport is None:
+            continue
+        if client is None or transport.get_extra_info("peername") == tuple(client):  # type: ignore[arg-type]
+            transport.abort()
 
 
 class _Quiet(uvicorn.Server):

@@ -17,24 +17,25 @@ PIECE_BYTES = 128 * 1024
 class Listing:
     """``size``: bytes of the whole, as far as it is known (``listing`` knows it exactly).
 
-    runs: the items and their separators in compressed runs, where these are kept.
+    items: made anew each time they are asked for, so that a body can be written twice. runs: they and their
+    separators in compressed runs, where these are kept.
     """
 
     head: bytes
-    items: Iterable[bytes]
+    items: Callable[[], Iterable[bytes]]
     tail: bytes
     size: int
     separator: bytes = b","
     runs: Callable[[], Iterator[Run]] | None = None
 
     def whole(self) -> bytes:
-        return self.head + self.separator.join(self.items) + self.tail
+        return self.head + self.separator.join(self.items()) + self.tail
 
     def chunks(self) -> Iterator[bytes]:
         """The same bytes in pieces of about PIECE_BYTES, each item made only when its piece is."""
         pending, size = [self.head], len(self.head)
         separator = b""
-        for item in self.items:
+        for item in self.items():
             pending += (separator, item)
             separator = self.separator
             size += len(item) + 1
@@ -59,5 +60,5 @@ class Listing:
 def listing(head: bytes, items: list[bytes], tail: bytes, separator: bytes = b",") -> bytes | Listing:
     """The body of items that exist already: one bytes object, or above WHOLE_BYTES the items as they are."""
     size = len(head) + sum(map(len, items)) + len(separator) * max(0, len(items) - 1) + len(tail)
-    made = Listing(head, items, tail, size, separator)
+    made = Listing(head, lambda: items, tail, size, separator)
     return made.whole() if size <= WHOLE_BYTES else made

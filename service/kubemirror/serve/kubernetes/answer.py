@@ -74,7 +74,8 @@ async def write(send: Send, answer: Answer, writing: Writing) -> None:
         else:
             body = msgspec.json.format(body, indent=2)  # without an end of line, as upstream has it
     elif isinstance(body, Listing) and body.size < WHOLE_BYTES:
-        zipped = await _zipped(body) if writing.gzip and body.size > GZIP_LEAST_BYTES else None
+        kept = body.runs is not None and body.size > GZIP_LEAST_BYTES  # compressed already, but for what has changed
+        zipped = await _zipped(body) if writing.gzip and kept else None
         if zipped is None:
             body = body.whole() + b"\n"
         else:

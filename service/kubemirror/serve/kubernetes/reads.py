@@ -166,7 +166,7 @@ class Reads:
         if view.form.shape is Shape.OBJECT and whole:
             asked = target.resource.name, view.version, target.namespace
             runs = partial(self._runs.of, asked, page, partial(view.item, now=now))
-        body = Listing(head, _items(view, page, now), tail, size, runs=runs)
+        body = Listing(head, partial(_items, view, page, now), tail, size, runs=runs)
         return Answer(200, body, headers=self.headers(target), validity=validity)
 
     async def _freshen(self, target: Target, text: str, version: int) -> None:
