@@ -25,7 +25,8 @@ def world() -> Iterator[World]:
 
 @pytest.fixture(scope="package")
 def pair(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    mirroring = Mirroring(world, tmp_path_factory.mktemp("beside"))
+    # However long two crowded cores take: resourceVersions of the beginning are asked for until the end.
+    mirroring = Mirroring(world, tmp_path_factory.mktemp("beside"), journal_seconds=3600)
     mirroring.start()
     try:
         pair = Pair(world, mirroring)
