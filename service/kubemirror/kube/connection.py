@@ -13,6 +13,7 @@ redirects come back as they are. Everything that fails on the way is a Transport
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -56,6 +57,13 @@ USER_TIMEOUT_MILLISECONDS = 60_000
 CONNECT_SECONDS = 10.0
 # An idle pooled connection is dropped before load balancers (60 s and more) drop it behind our back.
 POOL_SECONDS = 30.0
+# A socket that was shut down is closed within some turns of the loop; who is in a hurry to end does not wait for more.
+CLOSE_SECONDS = 1.0
+HANGING_UP_SECONDS = 0.001
+
+
+# As getaddrinfo tells them.
+Address = tuple[socket.AddressFamily | int, socket.SocketKind | int, int, str, object]
 
 
 def _version() -> str:
@@ -68,9 +76,7 @@ def _version() -> str:
 USER_AGENT = f"kubemirror/{_version()} ({platform.system().lower()}/{platform.machine()})"
 
 
-def keepalive_socket(
-    address: tuple[socket.AddressFamily | int, socket.SocketKind | int, int, str, object],
-) -> socket.socket:
+def keepalive_socket(address: Address) -> socket.socket:
     """A socket on which the kernel notices a dead peer."""
     family, kind, protocol, _, _ = address
     made = socket.socket(family=family, type=kind, proto=protocol)
@@ -105,12 +111,13 @@ class Connection:
         self._proxy = proxy_for(self._server, env, proxy_url=target.cluster.proxy_url, in_cluster=target.in_cluster)
         self._via = self._proxy.url if self._proxy is not None else None
         self._bodies = weakref.WeakSet[Body]()
+        self._sockets = weakref.WeakSet[socket.socket]()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=0,
                 ttl_dns_cache=DNS_SECONDS,
                 keepalive_timeout=POOL_SECONDS,
-                socket_factory=keepalive_socket,
+                socket_factory=self._socket,
                 resolver=resolver or aiohttp.ThreadedResolver(),
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -186,11 +193,32 @@ class Connection:
             )
 
     async def close(self) -> None:
-        """End every stream (whoever reads one gets a TransportError); requests fail from now on. Idempotent."""
+        """End every stream (whoever reads one gets a TransportError); requests fail from now on. Idempotent.
+
+        No socket is left open, but for one that takes more than CLOSE_SECONDS to end.
+        """
         for body in list(self._bodies):
             await body.close()
         await self._identity.current.credentials.close()
         await self._session.close()
+        await self._hang_up()
+
+    def _socket(self, address: Address) -> socket.socket:
+        made = keepalive_socket(address)
+        self._sockets.add(made)
+        return made
+
+    async def _hang_up(self) -> None:
+        """A request that is given up says goodbye first (TLS), and asyncio waits half a minute for an answer to that,
+        by when nobody may be there to close its socket.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                while still_open := [each for each in self._sockets if each.fileno() >= 0]:
+                    for each in still_open:
+                        with contextlib.suppress(OSError):  # the other side was faster
+                            each.shutdown(socket.SHUT_RDWR)
+                    await asyncio.sleep(HANGING_UP_SECONDS)
 
     async def request(
         self,
