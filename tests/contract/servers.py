@@ -7,7 +7,7 @@ import itertools
 import json
 import ssl
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -66,9 +66,7 @@ class Server(ABC):
 
     async def done(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
         """The decoded body of an answer that must be a success: what is turned away for a while is put again."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while (answer := await self(method, path, body, **more)).status_code == 429:
-                await _turned_away(answer)
+        answer = await _let_in(lambda: self(method, path, body, **more))
         assert answer.is_success, answer.text
         return answer.json()
 
@@ -92,10 +90,7 @@ class Server(ABC):
         params = {"watch": "1", **query}
         headers = _headers(ADMIN_TOKEN, accept, "application/json")
         request = self._client.build_request("GET", path, params=params, headers=headers)
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while (answer := await self._client.send(request, stream=True)).status_code == 429:
-                await answer.aclose()
-                await _turned_away(answer)
+        answer = await _let_in(lambda: self._client.send(request, stream=True))
         try:
             assert answer.is_success, (await answer.aread()).decode()
             yield Events(answer)
@@ -222,13 +217,18 @@ class Real(Server):
 _READ = ["get", "list", "watch"]
 
 
-async def _turned_away(answer: httpx.Response) -> None:
-    """Wait as long as a 429 says: it was not carried out, and client-go puts it again (its rest/with_retry.go).
+async def _let_in(put: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
+    """The answer to what ``put`` puts, and puts again as long as it is 429, after as long as that says.
 
-    A real server answers so at any time, also right after it answered the same request: a custom resource's watch
-    cache that starts anew says "storage is (re)initializing" (apiserver's storage/cacher).
+    It was not carried out, and client-go does the same (its rest/with_retry.go). A real server answers so at any time,
+    also right after it answered the same request: a custom resource's watch cache that starts anew says "storage is
+    (re)initializing" (apiserver's storage/cacher).
     """
-    await asyncio.sleep(float(answer.headers["retry-after"]))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while (answer := await put()).status_code == 429:
+            await answer.aclose()
+            await asyncio.sleep(float(answer.headers["retry-after"]))
+    return answer
 
 
 def _headers(token: str, accept: str, content_type: str) -> Mapping[str, str]:

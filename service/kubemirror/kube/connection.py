@@ -57,10 +57,9 @@ USER_TIMEOUT_MILLISECONDS = 60_000
 CONNECT_SECONDS = 10.0
 # An idle pooled connection is dropped before load balancers (60 s and more) drop it behind our back.
 POOL_SECONDS = 30.0
-# A socket that was shut down is closed within some turns of the loop; who is in a hurry to end does not wait for more.
-CLOSE_SECONDS = 1.0
-HANGING_UP_SECONDS = 0.001
-
+# A socket that was shut down is closed within some turns of the loop, of which each look lets a few pass; whoever is in
+# a hurry to end does not wait for more.
+CLOSE_SECONDS, LOOK_SECONDS = 1.0, 0.001
 
 # As getaddrinfo tells them.
 Address = tuple[socket.AddressFamily | int, socket.SocketKind | int, int, str, object]
@@ -218,7 +217,7 @@ class Connection:
                     for each in still_open:
                         with contextlib.suppress(OSError):  # the other side was faster
                             each.shutdown(socket.SHUT_RDWR)
-                    await asyncio.sleep(HANGING_UP_SECONDS)
+                    await asyncio.sleep(LOOK_SECONDS)
 
     async def request(
         self,
